@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: MIT */
+/* pack.h: the main job: base model + adapters → several GGUF files in one pass. */
+#ifndef QUERN_PACK_H
+#define QUERN_PACK_H
+
+#include "quern/job.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/** An adapter to merge. */
+typedef struct qn_pack_adapter {
+    const char *dir; /**< PEFT folder */
+    double scale;    /**< strength; 1 for all of it */
+} qn_pack_adapter;
+
+/** What to pack. Zero-initialise, then set what is wanted; everything is borrowed. */
+typedef struct qn_pack_options {
+    const char *base;       /**< Hugging Face folder; NULL: found from the adapter's adapter_config.json */
+    const char *run;        /**< Trainer run folder (or one checkpoint); NULL for none */
+    const char *checkpoint; /**< "best", "last" or a step; NULL: best, else last */
+    const qn_pack_adapter *adapters; /**< merged in order, after the run's */
+    size_t n_adapters;
+    const char *types;   /**< "Q4_K_M,Q8_0,F16"; NULL: what the preset says */
+    const char *preset;  /**< "merge-quantize", "merge", "quantize", "lora", "custom"; NULL: merge-quantize, or custom
+                              when types are given */
+    const char *out_dir; /**< NULL: gguf beside the run's checkpoints, or in the base or adapter folder */
+    const char *name;    /**< {model_name}; NULL: the run's folder name, else the base's */
+    const char *outtype; /**< "f32", "f16", "bf16", "auto": the unquantised file's type; NULL: auto */
+    const char *pre;     /**< pre-tokenizer name that overrides recognition */
+    uint64_t split_max_bytes;   /**< shards of at most this many bytes of tensors; 0: one file */
+    uint64_t split_max_tensors; /**< shards of at most this many tensors; 0: no limit */
+    bool allow_nan;      /**< NaN and infinity in weights warn instead of ending the job */
+    bool force;          /**< replace outputs that are there */
+    bool no_sync;        /**< do not wait for the disk before renaming (benchmarks, scratch) */
+    bool no_verify;      /**< do not read the outputs back */
+} qn_pack_options;
+
+/** Everything a job will do, decided before a byte is written. */
+typedef struct qn_plan qn_plan;
+
+/**
+ * Opens the inputs (headers only), decides every output, tensor, type and offset, and checks all that can fail
+ * early: missing files, shapes, unknown tensors, names in the way, disk space.
+ * @param job its threads count towards memory; warnings and notes go to its listener
+ * @param out to be freed with qn_plan_free()
+ */
+QN_NODISCARD qn_status qn_plan_new(const qn_pack_options *options, qn_job *job, qn_plan **out, qn_error *err);
+
+/**
+ * The plan as a JSON document:
+ *
+ *     { "model": { "name", "arch", "source" (folder), "n_tensors", "n_weights", "n_layer", "n_ctx", "vocab_size",
+ *                  "adapters": [ { "dir", "scale", "n_pairs" } ], "checkpoint": { "step", "dir", "why" } | null },
+ *       "preset", "out_dir", "threads",
+ *       "disk_bytes", "disk_free_bytes", "memory_bytes", "read_bytes", "resumes": bool,
+ *       "outputs": [ { "type", "path" (first file), "files": [ { "path", "size_bytes", "n_tensors" } ], "size_bytes",
+ *                      "bits_per_weight", "types": { "Q4_K": {"n_tensors", "size_bytes"} },
+ *                      "tensors": [ { "name", "shape": [slowest first], "type", "size_bytes", "source": "model.…",
+ *                                     "is_copied", "is_merged" } ] } ] }
+ *
+ * @param text to be freed with free()
+ */
+QN_NODISCARD qn_status qn_plan_json(const qn_plan *plan, char **text, qn_error *err);
+
+/**
+ * Runs the plan: streams, verifies, renames. Emits QN_EVENT_OUTPUT for every finished output and QN_EVENT_DONE.
+ * Interrupted or failed, it leaves .part files and a journal from which the same call goes on; no file under a
+ * final name that is not whole.
+ */
+QN_NODISCARD qn_status qn_plan_run(qn_plan *plan, qn_job *job, qn_error *err);
+
+/** Frees; accepts NULL. */
+void qn_plan_free(qn_plan *plan);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: MIT */
+/* json.h: JSON files through Jansson, with the field's bad habits (bare NaN) allowed for; typed look-ups. */
+#ifndef QUERN_BASE_JSON_H
+#define QUERN_BASE_JSON_H
+
+#include "base/error.h"
+
+#include <jansson.h>
+#include <stdbool.h>
+
+/**
+ * Parses JSON text. Bare NaN, Infinity and -Infinity, as Python writes them, become null.
+ * @param where named in messages (a path)
+ * @param text  len bytes; borrowed
+ * @param out   a new reference; json_decref() it
+ * @return QN_OK; QN_E_FORMAT with line and column; QN_E_NOMEM
+ */
+QN_NODISCARD qn_status qn_json_parse(const char *where, const char *text, size_t len, json_t **out, qn_error *err);
+
+/** Reads and parses a file of at most max_bytes. @return also QN_E_NOT_FOUND, QN_E_IO, QN_E_RANGE */
+QN_NODISCARD qn_status qn_json_load(const char *path, uint64_t max_bytes, json_t **out, qn_error *err);
+
+/** As qn_json_load, and the top value must be an object. */
+QN_NODISCARD qn_status qn_json_load_object(const char *path, uint64_t max_bytes, json_t **out, qn_error *err);
+
+/** The string at key, or NULL when it is absent, null or of another type. Borrowed. object may be NULL. */
+const char *qn_json_string(const json_t *object, const char *key);
+/** Reads a non-negative integer (a float with an integral value counts). @return false when absent or not one. */
+bool qn_json_u64(const json_t *object, const char *key, uint64_t *out);
+/** Reads a number. @return false when absent or not one. */
+bool qn_json_f64(const json_t *object, const char *key, double *out);
+/** Reads true or false. @return false when absent or not one. */
+bool qn_json_bool(const json_t *object, const char *key, bool *out);
+/** As qn_json_u64 for a value itself. */
+bool qn_json_value_u64(const json_t *value, uint64_t *out);
+
+#endif

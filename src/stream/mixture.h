@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: MIT */
+/* mixture.h: which type each tensor gets under a quantisation target ("Q4_K_M"). */
+#ifndef QUERN_STREAM_MIXTURE_H
+#define QUERN_STREAM_MIXTURE_H
+
+#include "container/archive.h"
+
+/** What a target's name stands for. Static storage. */
+typedef struct qn_target {
+    const char *name;   /**< as llama.cpp spells it: "Q4_K_M" */
+    uint32_t file_type; /**< general.file_type */
+    qn_dtype base;      /**< the type of every eligible tensor that no rule changes */
+} qn_target;
+
+/** All targets of facts/mixes.md, also those whose encoders are still missing. */
+const qn_target *qn_target_at(uint64_t i); /**< NULL past the end */
+/** Finds a target by name or alias ("Q4_K" is Q4_K_M), upper or lower case; NULL when there is none. */
+const qn_target *qn_target_find(const char *name);
+
+/** What the rules ask of a model. */
+typedef struct qn_mixture_model {
+    const char *arch;     /**< GGUF architecture name */
+    uint64_t n_layer;
+    uint64_t n_head;      /**< of layer 0 */
+    uint64_t n_head_kv;   /**< of layer 0 */
+    uint64_t n_expert;    /**< 0 for dense models */
+    bool has_imatrix;
+} qn_mixture_model;
+
+/** A tensor, in and out. */
+typedef struct qn_mixture_tensor {
+    const char *name;
+    qn_shape shape;     /**< slowest first */
+    qn_dtype unquantized; /**< the type the tensor has in the unquantised file; kept where it must not be quantised */
+    qn_dtype type;      /**< out */
+} qn_mixture_tensor;
+
+/**
+ * Chooses every tensor's type for a target by the reference's rules, shape fallback included.
+ * @param tensors [n], any order; the rules' own order (layer, then name) is used for counting
+ * @return QN_OK; QN_E_NOMEM; QN_E_UNSUPPORTED when a tensor would need an encoder that is missing, or the
+ *         target needs an importance matrix (each message names target, tensor and what to use instead)
+ * Source: facts/mixes.md.
+ */
+QN_NODISCARD qn_status qn_mixture_choose(const qn_target *target, const qn_mixture_model *model,
+                                         qn_mixture_tensor *tensors, uint64_t n, qn_error *err);
+
+#endif
