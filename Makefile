@@ -35,6 +35,7 @@ bench:
 
 lint:
 	@scripts/bootstrap --tests
+	@scripts/build ci
 	@scripts/lint
 
 asan tsan:

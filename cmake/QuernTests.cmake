@@ -103,9 +103,9 @@ function(qn_add_c_peers)
     endforeach()
 endfunction()
 
-# Python and shell tests of peers/, fault/ and cli/.
+# Python and shell tests of peers/, fault/, install/ and cli/.
 function(qn_add_script_tests)
-    foreach(folder peers fault)
+    foreach(folder peers fault install)
         string(REGEX REPLACE "s$" "" label "${folder}")
         file(GLOB sources CONFIGURE_DEPENDS
             "${CMAKE_CURRENT_SOURCE_DIR}/${folder}/test_*.py" "${CMAKE_CURRENT_SOURCE_DIR}/${folder}/test_*.sh")
@@ -136,4 +136,7 @@ function(qn_add_lint_tests)
         add_test(NAME lint/${step} COMMAND "${CMAKE_SOURCE_DIR}/scripts/lint" ${step})
         qn_register(lint/${step} "${CMAKE_SOURCE_DIR}/scripts/lint" lint)
     endforeach()
+    # clang-tidy takes every core by itself, and an hour for the whole tree on a slow one.
+    cmake_host_system_information(RESULT n_cores QUERY NUMBER_OF_LOGICAL_CORES)
+    set_tests_properties(lint/tidy PROPERTIES PROCESSORS ${n_cores} TIMEOUT 3600)
 endfunction()

@@ -77,6 +77,7 @@ qn_status qn_fail_at(qn_error *err, qn_status status, const char *fmt, ...) {
     if (err != NULL) {
         char message[sizeof err->message];
         va_list args;
+        err->status = status;
         memcpy(message, err->message, sizeof message);
         err->message[0] = '\0';
         va_start(args, fmt);

@@ -18,8 +18,8 @@ qn_status qn_fail_errno(qn_error *err, qn_status status, int errno_value, const 
 qn_status qn_fail_nomem(qn_error *err, const char *what, size_t n_bytes);
 
 /**
- * Puts "prefix: " in front of the message already in err and returns status, which is what the failed
- * call returned: `return qn_fail_at(err, status, "%s", path)`.
+ * Puts "prefix: " in front of the message already in err, sets its status and returns it; as a rule that is
+ * what the failed call returned: `return qn_fail_at(err, status, "%s", path)`.
  */
 qn_status qn_fail_at(qn_error *err, qn_status status, const char *fmt, ...) QN_PRINTF(3, 4);
 

@@ -39,7 +39,7 @@ qn_status qn_file_open(const char *path, qn_file **out, qn_error *err) {
         return qn_fail_nomem(err, path, n);
     }
     memcpy(f->path, path, n);
-    f->fd = open_retry(path, O_RDONLY, 0);
+    f->fd = open_retry(path, O_RDONLY | O_NONBLOCK, 0); /* a named pipe would wait for a writer */
     if (f->fd < 0) {
         const int e = errno;
         free(f);
@@ -167,13 +167,16 @@ qn_status qn_read_text(const char *path, uint64_t max_bytes, char **text, size_t
 
 /* Reserves the space now, so that a full disk shows before the work rather than in the middle of it. */
 static int reserve(int fd, uint64_t size_bytes) {
-    if (ftruncate(fd, (off_t)size_bytes) != 0) {
+    if (ftruncate(fd, 0) != 0 || ftruncate(fd, (off_t)size_bytes) != 0) {
         return errno;
     }
     if (size_bytes == 0) {
         return 0;
     }
-    const int e = posix_fallocate(fd, 0, (off_t)size_bytes);
+    int e = 0;
+    do {
+        e = posix_fallocate(fd, 0, (off_t)size_bytes);
+    } while (e == EINTR);
     return e == EOPNOTSUPP || e == EINVAL || e == ENOSYS ? 0 : e;
 }
 

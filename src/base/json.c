@@ -36,7 +36,7 @@ static bool has_bare_word(const char *text, size_t len) {
 }
 
 /* A copy in which each bare word outside strings is null, padded with spaces so that columns stay right. */
-static char *without_bare_words(const char *text, size_t len) {
+static char *without_bare_words(const char *text, size_t len, size_t *copy_len) {
     char *copy = qn_new_array(len + 1, 1);
     if (copy == NULL) {
         return NULL;
@@ -70,6 +70,7 @@ static char *without_bare_words(const char *text, size_t len) {
         copy[out++] = text[i];
     }
     copy[out] = '\0';
+    *copy_len = out; /* not strlen(): bytes behind a zero byte must still be refused */
     return copy;
 }
 
@@ -77,12 +78,11 @@ qn_status qn_json_parse(const char *where, const char *text, size_t len, json_t 
     json_error_t e;
     char *copy = NULL;
     if (has_bare_word(text, len)) {
-        copy = without_bare_words(text, len);
+        copy = without_bare_words(text, len, &len);
         if (copy == NULL) {
             return qn_fail_nomem(err, where, len);
         }
         text = copy;
-        len = strlen(copy);
     }
     json_t *value = json_loadb(text, len, JSON_DECODE_ANY | JSON_ALLOW_NUL, &e);
     free(copy);

@@ -1,10 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /* worker.c: the job: threads, events under one lock, the cancel flag. */
+#ifdef __linux__
+#define _GNU_SOURCE /* sched_getaffinity() */
+#endif
+
 #include "base/worker.h"
 
 #include "base/memory.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -23,14 +28,26 @@ struct qn_job {
     pthread_mutex_t event_lock;
 };
 
+/* Cores that this process may use, which in a container are fewer than the machine has. */
+static unsigned count_cores(void) {
+#ifdef __linux__
+    cpu_set_t set;
+    if (sched_getaffinity(0, sizeof set, &set) == 0) {
+        const int n_allowed = CPU_COUNT(&set);
+        return n_allowed < 1 ? 1 : (unsigned)n_allowed;
+    }
+#endif
+    const long n = sysconf(_SC_NPROCESSORS_ONLN);
+    return n < 1 ? 1 : (unsigned)n;
+}
+
 qn_job *qn_job_new(unsigned n_threads, qn_event_fn *on_event, void *user) {
     qn_job *job = qn_new_array(1, sizeof *job);
     if (job == NULL) {
         return NULL;
     }
     if (n_threads == 0) {
-        const long n = sysconf(_SC_NPROCESSORS_ONLN);
-        n_threads = n < 1 ? 1 : (unsigned)n;
+        n_threads = count_cores();
     }
     if (pthread_mutex_init(&job->event_lock, NULL) != 0) {
         free(job);

@@ -10,7 +10,7 @@
 typedef enum qn_run_state {
     QN_RUN_UNKNOWN,
     QN_RUN_COMPLETED,
-    QN_RUN_STOPPED_EARLY,   /**< by an early-stopping rule */
+    QN_RUN_STOPPED_EARLY, /**< by an early-stopping rule */
     QN_RUN_STOPPED_BY_USER,
     QN_RUN_FAILED,
     QN_RUN_RUNNING,
@@ -24,9 +24,9 @@ typedef enum qn_run_kind { QN_RUN_KIND_UNKNOWN, QN_RUN_KIND_ADAPTER, QN_RUN_KIND
 typedef struct qn_checkpoint {
     const char *name; /**< "checkpoint-400"; the run's folder name for the root */
     const char *dir;
-    uint64_t step;    /**< 0 when unknown */
-    double epoch;     /**< NaN when unknown */
-    double loss;      /**< the last training loss logged at or before the step; NaN when unknown */
+    uint64_t step;      /**< 0 when unknown */
+    double epoch;       /**< NaN when unknown */
+    double loss;        /**< the last training loss logged at or before the step; NaN when unknown */
     const json_t *eval; /**< object of eval_* metrics logged at the step; NULL when none. Borrowed from the run */
     qn_run_kind kind;
     bool is_root;     /**< the run's own folder rather than a checkpoint-N in it */
@@ -40,11 +40,11 @@ typedef struct qn_checkpoint {
 typedef struct qn_training_run {
     qn_arena *arena;
     const char *dir;
-    const char *name;  /**< the folder's name */
+    const char *name; /**< the folder's name */
     qn_run_state state;
-    const char *why;   /**< one sentence: what the state was judged from */
+    const char *why; /**< one sentence: what the state was judged from */
     qn_run_kind kind;
-    const char *base;  /**< base_model_name_or_path of the newest adapter; NULL */
+    const char *base; /**< base_model_name_or_path of the newest adapter; NULL */
     uint64_t step;
     uint64_t max_steps;
     double epoch;

@@ -55,13 +55,13 @@ typedef struct qn_low_rank {
 } qn_low_rank;
 
 /**
- * LoRA: W + u·s·B·A. DoRA: V = W + s·B·A, W' = m·V/‖V‖ by row or by column, result W + u·(W' - W).
- * Sums over the rank run in order, in float32.
+ * LoRA: W + u·s·B·A. DoRA: V = W + s·B·A, W' = m·V/‖V‖ by row or by column, result W + u·(W' - W); exactly W'
+ * when u is 1. A row or column of V that is all zeros stays so. Sums over the rank run in order, in float32.
  */
 const qn_recipe *qn_recipe_low_rank(qn_arena *arena, const qn_recipe *child, const qn_low_rank *update);
 
 /**
- * Where the recipe's bytes lie untouched, when it is plain bytes (or a slice of them): they may be copied.
+ * Where the recipe's bytes lie untouched, when it is plain bytes (or a slice or reshape of them): they may be copied.
  * @param file,file_off,type out, when true
  */
 bool qn_recipe_is_bytes(const qn_recipe *r, const qn_file **file, uint64_t *file_off, qn_dtype *type);
@@ -74,6 +74,12 @@ uint64_t qn_recipe_source_bytes(const qn_recipe *r);
 
 /** Whether a low-rank update is part of the recipe. */
 bool qn_recipe_is_merged(const qn_recipe *r);
+
+/** Bytes of memory that qn_ready_open() keeps until qn_ready_close(). */
+uint64_t qn_recipe_ready_bytes(const qn_recipe *r);
+
+/** Bytes that a worker's scratch grows to at most, however many rows are asked for. */
+uint64_t qn_recipe_scratch_bytes(const qn_recipe *r);
 
 /**
  * A recipe made ready: small factors read into memory, norms over whole columns computed. Shared by all

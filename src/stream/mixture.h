@@ -39,7 +39,8 @@ typedef struct qn_mixture_tensor {
  * Chooses every tensor's type for a target by the reference's rules, shape fallback included.
  * @param tensors [n], any order; the rules' own order (layer, then name) is used for counting
  * @return QN_OK; QN_E_NOMEM; QN_E_UNSUPPORTED when a tensor would need an encoder that is missing, or the
- *         target needs an importance matrix (each message names target, tensor and what to use instead)
+ *         target needs an importance matrix (each message names target, tensor and what to use instead);
+ *         the types are filled in all the same, as the rules have them
  * Source: facts/mixes.md.
  */
 QN_NODISCARD qn_status qn_mixture_choose(const qn_target *target, const qn_mixture_model *model,

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* replay_main.c: runs every file of a corpus through a fuzz target, so that an old finding stays fixed without libFuzzer. */
+/* replay_main.c: replays a fuzz target's corpus, so that an old finding stays fixed without libFuzzer. */
 #include <dirent.h>
 #include <stdint.h>
 #include <stdio.h>

@@ -46,11 +46,16 @@ def quern(*args, timeout=300):
     return done.returncode, done.stdout.decode("utf-8", "replace"), done.stderr.decode("utf-8", "replace")
 
 
+def one_line(text, room=600):
+    """The end of a program's message, on one line."""
+    return text.strip().replace("\n", " | ")[-room:]
+
+
 def pack(out, *args):
     """`quern pack ARGS -o out`; the .gguf files written, by name. Raises with quern's message when it fails."""
     code, _, err = quern("pack", *args, "-o", out)
     if code != 0:
-        raise RuntimeError(f"quern pack {' '.join(map(str, args))}: exit {code}: {err.strip()[-600:]}")
+        raise RuntimeError(f"quern pack {' '.join(map(str, args))}: exit {code}: {one_line(err)}")
     left = [p.name for p in Path(out).iterdir() if p.suffix != ".gguf"]
     if left:
         raise RuntimeError(f"quern pack left {left} beside its outputs")
@@ -106,6 +111,8 @@ def run(main):
         except Skip as why:
             print(f"SKIP: {why}")
             sys.exit(77 if report.n_failed == 0 else 1)
+        except (RuntimeError, OSError) as error:  # what every case needs went wrong
+            report.case("preparation", False, str(error))
     print(f"{Path(sys.argv[0]).name}: {report.n_ok} ok, {report.n_failed} failed, {report.n_skipped} skipped, "
           f"{time.monotonic() - start:.1f} s")
     if report.n_failed:

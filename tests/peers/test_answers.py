@@ -26,11 +26,13 @@ def prompt_of(question):
     return f"<|im_start|>user\n{question}<|im_end|>\n<|im_start|>assistant\n"
 
 
-def count_answers(path):
-    """How many of the 40 questions the file answers word for word, and the first wrong answer."""
+def count_answers(path, adapter=None):
+    """How many of the 40 questions the file (with a LoRA file on it) answers word for word, and the first wrong one."""
     questions = json.loads((SAMPLES / "miller-sft-questions.json").read_text())
     n_right, wrong = 0, ""
     with llama.Model(path) as model, model.context(N_CTX) as context:
+        if adapter:
+            context.adapter(adapter)
         for entry in questions:
             prompt = model.tokenize(prompt_of(entry["question"]))
             answer = context.greedy(prompt, N_CTX - len(prompt)).decode("utf-8", "replace").strip()
@@ -42,7 +44,8 @@ def count_answers(path):
 
 def check_type(report, name, path, floor, source):
     n_right, wrong = count_answers(path)
-    report.case(name, n_right >= floor, f"{n_right} of 40, at least {floor} ({source}){wrong if n_right < floor else ''}")
+    report.case(name, n_right >= floor,
+                f"{n_right} of 40, at least {floor} ({source}){wrong if n_right < floor else ''}")
 
 
 def check_measured(report, name, path, ours_f32, tmp):
@@ -71,6 +74,10 @@ def main(report, tmp):
     if base:
         n_right, _ = count_answers(base)
         report.case("the base without the adapter knows none", n_right == 0, f"{n_right} of 40")
+    lora = report.attempt("lora", pack_one, tmp / "lora", MILLER_BASE, "--run", MILLER_RUN, "--preset", "lora")
+    if base and lora:
+        n_right, wrong = count_answers(base, lora)
+        report.case("the base with the LoRA file", n_right == 40, f"{n_right} of 40{wrong}")
 
 
 if __name__ == "__main__":

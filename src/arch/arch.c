@@ -1,0 +1,278 @@
+/* SPDX-License-Identifier: MIT */
+/* arch.c: the list of families, and what reads their tables: names, sizes, keys, transformations. */
+#include "arch/arch.h"
+
+#include "arch/families.h"
+#include "base/buffer.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const qn_arch *const families[] = {&qn_arch_llama,  &qn_arch_qwen2,  &qn_arch_qwen3, &qn_arch_gemma,
+                                          &qn_arch_gemma2, &qn_arch_gemma3, &qn_arch_phi3,  &qn_arch_gpt2};
+
+const char *const qn_prefix_model[] = {"model.", NULL};
+
+const qn_arch *qn_arch_at(size_t i) {
+    return i < QN_COUNT(families) ? families[i] : NULL;
+}
+
+static bool has_class(const qn_arch *arch, const char *name) {
+    for (size_t i = 0; arch->classes[i] != NULL; i++) {
+        if (strcmp(arch->classes[i], name) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static qn_status fail_unsupported(const char *where, const char *name, qn_error *err) {
+    qn_buffer list = {0};
+    for (size_t i = 0; i < QN_COUNT(families); i++) {
+        qn_buffer_printf(&list, "\n  %s: ", families[i]->label);
+        for (size_t k = 0; families[i]->classes[k] != NULL; k++) {
+            qn_buffer_printf(&list, "%s%s", k == 0 ? "" : ", ", families[i]->classes[k]);
+        }
+    }
+    char *text = qn_buffer_take_text(&list);
+    const qn_status status = qn_fail(err, QN_E_UNSUPPORTED, "%s: models of class '%.100s' are not supported. Supported are:%s",
+                                     where, name, text == NULL ? "" : text);
+    free(text);
+    return status;
+}
+
+/* The class a config names: its first architecture; NULL when it names none. */
+static const char *first_class(const json_t *config) {
+    return json_string_value(json_array_get(json_object_get(config, "architectures"), 0));
+}
+
+qn_status qn_arch_find(const char *where, const json_t *config, const qn_arch **out, const json_t **text,
+                       qn_error *err) {
+    const json_t *inner = json_object_get(config, "text_config");
+    const char *name = first_class(inner);
+    if (name == NULL) {
+        name = first_class(config);
+    }
+    if (name == NULL) {
+        return qn_fail(err, QN_E_FORMAT,
+                       "%s: has no 'architectures' list, so it does not say what model this is; a config.json written by "
+                       "transformers has one",
+                       where);
+    }
+    for (size_t i = 0; i < QN_COUNT(families); i++) {
+        if (has_class(families[i], name)) {
+            *out = families[i];
+            *text = json_is_object(inner) ? inner : config;
+            return QN_OK;
+        }
+    }
+    return fail_unsupported(where, name, err);
+}
+
+uint64_t qn_arch_dim(qn_dim dim, const qn_hparams *h, uint64_t n_vocab) {
+    const uint64_t q = qn_hp_count(h, QN_HP_N_HEAD) * qn_hp_head_dim(h);
+    const uint64_t kv = qn_hp_count(h, QN_HP_N_HEAD_KV) * qn_hp_head_dim(h);
+    switch (dim) {
+    case QN_DIM_NONE: return 1;
+    case QN_DIM_EMBD: return qn_hp_count(h, QN_HP_N_EMBD);
+    case QN_DIM_VOCAB: return n_vocab;
+    case QN_DIM_CTX: return qn_hp_count(h, QN_HP_N_CTX);
+    case QN_DIM_FF: return qn_hp_count(h, QN_HP_N_FF);
+    case QN_DIM_FF_TWICE: return 2 * qn_hp_count(h, QN_HP_N_FF);
+    case QN_DIM_HEAD: return qn_hp_head_dim(h);
+    case QN_DIM_Q: return q;
+    case QN_DIM_KV: return kv;
+    case QN_DIM_QKV: return q + 2 * kv;
+    }
+    return 0;
+}
+
+/* Keys that most families write. Source: facts/architectures.md 0.3. */
+static const qn_key_rule generic_keys[] = {
+    {"block_count", QN_KEY_U32, QN_HP_N_LAYER},
+    {"context_length", QN_KEY_U32, QN_HP_N_CTX},
+    {"embedding_length", QN_KEY_U32, QN_HP_N_EMBD},
+    {"feed_forward_length", QN_KEY_U32, QN_HP_N_FF},
+    {"attention.head_count", QN_KEY_U32, QN_HP_N_HEAD},
+    {"attention.head_count_kv", QN_KEY_U32, QN_HP_N_HEAD_KV},
+    {"rope.freq_base", QN_KEY_F32, QN_HP_ROPE_BASE},
+    {"rope.freq_base_swa", QN_KEY_F32, QN_HP_ROPE_BASE_SWA},
+    {"attention.layer_norm_rms_epsilon", QN_KEY_F32, QN_HP_RMS_EPS},
+    {"attention.layer_norm_epsilon", QN_KEY_F32, QN_HP_NORM_EPS},
+    {"attention.key_length", QN_KEY_U32, QN_HP_HEAD_DIM},
+    {"attention.value_length", QN_KEY_U32, QN_HP_HEAD_DIM},
+};
+
+static const qn_key_rule linear_keys[] = {{"rope.scaling.factor", QN_KEY_F32, QN_HP_ROPE_FACTOR}};
+
+static const qn_key_rule yarn_keys[] = {
+    {"rope.scaling.factor", QN_KEY_F32, QN_HP_ROPE_FACTOR},
+    {"rope.scaling.original_context_length", QN_KEY_U32, QN_HP_ROPE_ORIG_CTX},
+    {"rope.scaling.yarn_ext_factor", QN_KEY_F32, QN_HP_YARN_EXT_FACTOR},
+    {"rope.scaling.yarn_attn_factor", QN_KEY_F32, QN_HP_YARN_ATTN_FACTOR},
+    {"rope.scaling.yarn_beta_fast", QN_KEY_F32, QN_HP_YARN_BETA_FAST},
+    {"rope.scaling.yarn_beta_slow", QN_KEY_F32, QN_HP_YARN_BETA_SLOW},
+};
+
+static void write_keys(const char *arch, const qn_key_rule *keys, size_t n, const qn_hparams *h, qn_meta *meta) {
+    char key[128];
+    for (size_t i = 0; i < n; i++) {
+        if (!h->has[keys[i].hp]) {
+            continue;
+        }
+        (void)snprintf(key, sizeof key, "%s.%s", arch, keys[i].suffix);
+        if (keys[i].type == QN_KEY_F32) {
+            qn_meta_set_f32(meta, key, (float)h->value[keys[i].hp]);
+        } else {
+            qn_meta_set_u32(meta, key, (uint32_t)h->value[keys[i].hp]);
+        }
+    }
+}
+
+static void write_scaling(const char *arch, const qn_hparams *h, qn_meta *meta) {
+    const bool has_factor = h->has[QN_HP_ROPE_FACTOR];
+    const char *type = NULL;
+    char key[128];
+    if (h->rope_scaling == QN_ROPE_SCALING_LINEAR && has_factor) {
+        type = "linear";
+        write_keys(arch, linear_keys, QN_COUNT(linear_keys), h, meta);
+    } else if (h->rope_scaling == QN_ROPE_SCALING_YARN && has_factor) {
+        type = "yarn";
+        write_keys(arch, yarn_keys, QN_COUNT(yarn_keys), h, meta);
+    } else if (h->rope_scaling == QN_ROPE_SCALING_LONGROPE) {
+        type = "longrope";
+    }
+    if (type != NULL) {
+        (void)snprintf(key, sizeof key, "%s.rope.scaling.type", arch);
+        qn_meta_set_string(meta, key, type);
+    }
+}
+
+void qn_arch_write_keys(const qn_arch *arch, const qn_hparams *h, qn_meta *meta) {
+    if (arch->has_generic_keys) {
+        write_keys(arch->name, generic_keys, QN_COUNT(generic_keys), h, meta);
+        write_scaling(arch->name, h, meta);
+    }
+    write_keys(arch->name, arch->keys, arch->n_keys, h, meta);
+}
+
+bool qn_rule_is_per_layer(const qn_tensor_rule *rule) {
+    return strchr(rule->hf, '%') != NULL;
+}
+
+char *qn_rule_name(qn_arena *arena, const char *pattern, uint64_t layer) {
+    const char *at = strchr(pattern, '%');
+    if (at == NULL) {
+        return qn_arena_string(arena, pattern);
+    }
+    return qn_arena_printf(arena, "%.*s%llu%s", (int)(at - pattern), pattern, (unsigned long long)layer, at + 1);
+}
+
+/* Whether name is the pattern with a decimal number (no leading zeros) for '%'. */
+static bool matches(const char *pattern, const char *name, uint64_t *layer) {
+    const char *at = strchr(pattern, '%');
+    *layer = 0;
+    if (at == NULL) {
+        return strcmp(pattern, name) == 0;
+    }
+    const size_t before = (size_t)(at - pattern);
+    if (strncmp(pattern, name, before) != 0) {
+        return false;
+    }
+    const char *digit = name + before;
+    const char *start = digit;
+    while (*digit >= '0' && *digit <= '9' && digit - start < 9) {
+        *layer = *layer * 10 + (uint64_t)(*digit - '0');
+        digit++;
+    }
+    const bool is_number = digit > start && (*start != '0' || digit == start + 1);
+    return is_number && strcmp(at + 1, digit) == 0;
+}
+
+static bool match_exactly(const qn_arch *arch, const char *name, qn_tensor_match *out) {
+    for (size_t i = 0; i < arch->n_tensors; i++) {
+        uint64_t layer = 0;
+        if (matches(arch->tensors[i].hf, name, &layer)) {
+            const bool is_dropped = arch->tensors[i].presence == QN_DROPPED;
+            *out = (qn_tensor_match){is_dropped ? NULL : &arch->tensors[i], layer};
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool holds_any(const char *name, const char *const *parts) {
+    for (size_t i = 0; parts != NULL && parts[i] != NULL; i++) {
+        if (strstr(name, parts[i]) != NULL) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Copies name without the first part of cut_parts it holds. */
+static void cut(const qn_arch *arch, const char *name, char *out, size_t size) {
+    (void)snprintf(out, size, "%s", name);
+    for (size_t i = 0; arch->cut_parts != NULL && arch->cut_parts[i] != NULL; i++) {
+        char *at = strstr(out, arch->cut_parts[i]);
+        if (at != NULL) {
+            const size_t n = strlen(arch->cut_parts[i]);
+            memmove(at, at + n, strlen(at + n) + 1);
+            return;
+        }
+    }
+}
+
+bool qn_arch_match(const qn_arch *arch, const char *hf_name, qn_tensor_match *out) {
+    char name[512];
+    char longer[640];
+    if (strlen(hf_name) >= sizeof name) {
+        return false;
+    }
+    if (holds_any(hf_name, arch->dropped_parts)) {
+        *out = (qn_tensor_match){NULL, 0};
+        return true;
+    }
+    cut(arch, hf_name, name, sizeof name);
+    if (match_exactly(arch, name, out)) {
+        return true;
+    }
+    for (size_t i = 0; arch->base_prefixes != NULL && arch->base_prefixes[i] != NULL; i++) {
+        (void)snprintf(longer, sizeof longer, "%s%s", arch->base_prefixes[i], name);
+        if (match_exactly(arch, longer, out)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+const qn_recipe *qn_arch_transform(qn_transform transform, const qn_hparams *h, qn_arena *arena,
+                                   const qn_recipe *source) {
+    switch (transform) {
+    case QN_AS_IS: return source;
+    case QN_TRANSPOSE: return qn_recipe_transpose(arena, source);
+    case QN_PLUS_ONE: return qn_recipe_offset(arena, source, 1.0F);
+    case QN_ROPE_Q:
+    case QN_ROPE_K: break;
+    }
+    const uint64_t n_head = qn_hp_count(h, transform == QN_ROPE_Q ? QN_HP_N_HEAD : QN_HP_N_HEAD_KV);
+    if (source != NULL && qn_recipe_rows(source) == 1) { /* a bias: its one row is the column of the matrix */
+        const uint64_t n = qn_recipe_cols(source);
+        const qn_recipe *column = qn_recipe_reshape(arena, source, n, 1);
+        return qn_recipe_reshape(arena, qn_recipe_rope_pairs(arena, column, n_head), 1, n);
+    }
+    return qn_recipe_rope_pairs(arena, source, n_head);
+}
+
+const qn_recipe *qn_arch_transform_left(qn_transform transform, const qn_hparams *h, qn_arena *arena,
+                                        const qn_recipe *left) {
+    switch (transform) {
+    case QN_AS_IS:
+    case QN_TRANSPOSE: return left; /* PEFT writes B as [out, rank] whichever way the weight is stored */
+    case QN_ROPE_Q:
+    case QN_ROPE_K: return qn_arch_transform(transform, h, arena, left);
+    case QN_PLUS_ONE: return NULL;
+    }
+    return NULL;
+}

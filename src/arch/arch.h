@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: MIT */
+/* arch.h: a model family as a table: config classes, keys, tensors with their transformations, vocabulary quirks. */
+#ifndef QUERN_ARCH_ARCH_H
+#define QUERN_ARCH_ARCH_H
+
+#include "arch/hparams.h"
+#include "container/archive.h"
+#include "recipe/recipe.h"
+#include "text/vocabulary.h"
+
+/** Sizes that tensor shapes are made of. */
+typedef enum qn_dim {
+    QN_DIM_NONE, /**< no such dimension: a vector */
+    QN_DIM_EMBD,
+    QN_DIM_VOCAB, /**< rows of the embedding, whatever they are */
+    QN_DIM_CTX,
+    QN_DIM_FF,
+    QN_DIM_FF_TWICE, /**< gate and up in one */
+    QN_DIM_HEAD,     /**< head size */
+    QN_DIM_Q,        /**< n_head * head size */
+    QN_DIM_KV,       /**< n_head_kv * head size */
+    QN_DIM_QKV       /**< q, k and v in one */
+} qn_dim;
+
+/** What is done to a tensor of the checkpoint to make it GGUF's. */
+typedef enum qn_transform {
+    QN_AS_IS,
+    QN_TRANSPOSE, /**< stored [in, out] (GPT-2's Conv1D) */
+    QN_ROPE_Q,    /**< rows regrouped from half-split to neighbouring rotary pairs, n_head heads */
+    QN_ROPE_K,    /**< the same, n_head_kv heads */
+    QN_PLUS_ONE   /**< norm weights stored less one (Gemma) */
+} qn_transform;
+
+/** Whether a checkpoint must have a tensor. */
+typedef enum qn_presence {
+    QN_REQUIRED,
+    QN_OPTIONAL,
+    QN_DROPPED /**< known and left out */
+} qn_presence;
+
+/** One tensor of a family, or one a layer. '%' in a name stands for the layer. */
+typedef struct qn_tensor_rule {
+    const char *hf;   /**< name in the checkpoint, with ".weight" or ".bias" */
+    const char *gguf; /**< name in GGUF; NULL when dropped */
+    qn_dim rows;      /**< of the GGUF tensor; QN_DIM_NONE for a vector */
+    qn_dim cols;
+    qn_transform transform;
+    qn_presence presence;
+} qn_tensor_rule;
+
+/** Types of GGUF keys made from hyper-parameters. */
+typedef enum qn_key_type { QN_KEY_U32, QN_KEY_F32 } qn_key_type;
+
+/** A GGUF key "ARCH.suffix" written when the hyper-parameter is there. */
+typedef struct qn_key_rule {
+    const char *suffix;
+    qn_key_type type;
+    qn_hp hp;
+} qn_key_rule;
+
+/** A tensor that is made from hyper-parameters rather than read. */
+typedef struct qn_generated {
+    const char *name; /**< GGUF name */
+    const float *values;
+    uint64_t n;
+} qn_generated;
+
+enum { QN_MAX_GENERATED = 4 };
+
+/** How rotary pairs lie in a head. For the engine and the rope transformation. */
+typedef enum qn_rope_kind { QN_ROPE_ABSENT, QN_ROPE_NORM, QN_ROPE_NEOX } qn_rope_kind;
+
+/** A family. Static storage. */
+typedef struct qn_arch {
+    const char *name;                 /**< general.architecture */
+    const char *label;                /**< for people: "Llama (and Mistral, Yi, SmolLM, TinyLlama)" */
+    const char *const *classes;       /**< config.json "architectures", NULL-terminated */
+    const qn_hp_default *defaults;    /**< for keys the config leaves out */
+    size_t n_defaults;
+    bool tied_by_default;             /**< tie_word_embeddings when the config does not say */
+    bool has_generic_keys;            /**< writes the generic key list before its own */
+    const qn_key_rule *keys;          /**< its own keys */
+    size_t n_keys;
+    const qn_tensor_rule *tensors;    /**< in the order of the file: those of layer rules together, layer by layer */
+    size_t n_tensors;
+    const char *const *base_prefixes; /**< prefixes a bare model's names may lack ("model."), NULL-terminated */
+    const char *const *cut_parts;     /**< parts cut out of names ("language_model."), NULL-terminated; may be NULL */
+    const char *const *dropped_parts; /**< tensors whose name holds one of these are left out (vision towers); may be NULL */
+    qn_rope_kind rope;
+    bool cuts_vocab;                  /**< embedding rows beyond the vocabulary are cut (Gemma 3) */
+    qn_vocab_traits vocab;
+    /** Derives and checks what the tables cannot say; may be NULL. */
+    qn_status (*derive)(const char *where, const json_t *config, qn_hparams *h, qn_error *err);
+    /** Makes generated tensors, values in the arena; may be NULL. */
+    qn_status (*generate)(const qn_hparams *h, qn_arena *arena, qn_generated *out, size_t *n, qn_error *err);
+} qn_arch;
+
+/** Family i, NULL past the end. */
+const qn_arch *qn_arch_at(size_t i);
+
+/**
+ * Finds the family of a config.
+ * @param where  config.json's path
+ * @param config the whole file
+ * @param text   out: the part that describes the text model (the whole, or text_config); borrowed from config
+ * @return QN_OK; QN_E_UNSUPPORTED naming the class and listing what is supported; QN_E_FORMAT
+ */
+QN_NODISCARD qn_status qn_arch_find(const char *where, const json_t *config, const qn_arch **out, const json_t **text,
+                                    qn_error *err);
+
+/** The size a dimension stands for. @param n_vocab rows of the embedding */
+uint64_t qn_arch_dim(qn_dim dim, const qn_hparams *h, uint64_t n_vocab);
+
+/** Writes the family's GGUF keys (all but general.* and tokenizer.*). */
+void qn_arch_write_keys(const qn_arch *arch, const qn_hparams *h, qn_meta *meta);
+
+/** A tensor name of the checkpoint, understood. */
+typedef struct qn_tensor_match {
+    const qn_tensor_rule *rule; /**< NULL when the name is known and dropped */
+    uint64_t layer;             /**< 0 for tensors outside layers */
+} qn_tensor_match;
+
+/**
+ * Understands a checkpoint's tensor name.
+ * @return false when the family has no such tensor
+ */
+bool qn_arch_match(const qn_arch *arch, const char *hf_name, qn_tensor_match *out);
+
+/** The rule's HF or GGUF name with the layer put in; NULL when memory is short. */
+char *qn_rule_name(qn_arena *arena, const char *pattern, uint64_t layer);
+/** Whether a rule is repeated for every layer. */
+bool qn_rule_is_per_layer(const qn_tensor_rule *rule);
+
+/**
+ * The GGUF tensor made of a checkpoint's tensor.
+ * @param source the tensor as stored
+ */
+const qn_recipe *qn_arch_transform(qn_transform transform, const qn_hparams *h, qn_arena *arena,
+                                   const qn_recipe *source);
+
+/**
+ * What the transformation does to the left factor B [out, rank] of a low-rank update of the tensor (the right
+ * factor A [rank, in] stays), and to a DoRA magnitude seen as a column. NULL when the transformation is not linear
+ * or memory is short. Source: facts/lora.md 3.
+ */
+const qn_recipe *qn_arch_transform_left(qn_transform transform, const qn_hparams *h, qn_arena *arena,
+                                        const qn_recipe *left);
+
+#endif

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: MIT */
+/* interrupt.c: the only state the program keeps outside of its functions, since a signal handler gets no argument. */
+#include "cli/interrupt.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <unistd.h>
+
+static qn_job *volatile watched_job;
+static const char *volatile watched_advice;
+
+static void on_signal(int number) {
+    const int saved_errno = errno;
+    const char *advice = watched_advice;
+    (void)number;
+    (void)signal(SIGINT, SIG_DFL);
+    (void)signal(SIGTERM, SIG_DFL);
+    qn_job_cancel(watched_job);
+    if (write(STDERR_FILENO, advice, strlen(advice)) < 0) {
+        errno = 0; /* nobody reads: there is nothing to be done about it here */
+    }
+    errno = saved_errno;
+}
+
+static void set_handler(void (*handler)(int)) {
+    struct sigaction action;
+    memset(&action, 0, sizeof action);
+    action.sa_handler = handler;
+    action.sa_flags = SA_RESTART;
+    (void)sigaction(SIGINT, &action, NULL);
+    (void)sigaction(SIGTERM, &action, NULL);
+}
+
+void qn_interrupt_watch(qn_job *job, const char *advice) {
+    watched_job = job;
+    watched_advice = advice;
+    set_handler(on_signal);
+}
+
+void qn_interrupt_forget(void) {
+    set_handler(SIG_DFL);
+    watched_job = NULL;
+}

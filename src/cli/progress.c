@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: MIT */
+/* progress.c: one line, redrawn; its parts fall away from the right when the terminal is narrow. */
+#include "cli/progress.h"
+
+#include "base/buffer.h"
+#include "cli/table.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static const double REDRAW_S = 0.1;   /* bar */
+static const double FIRST_LINE_S = 2; /* plain lines: a short job says nothing */
+static const double LINE_S = 5;
+
+enum {
+    STAGE_WIDTH = 15,
+    RATE_WIDTH = 9,
+    ETA_WIDTH = 12,
+    MIN_BAR = 10,
+    MAX_BAR = 40,
+    TENSOR_WIDTH = 14,
+    MIN_TENSOR = 8
+};
+
+void qn_progress_init(qn_progress *p, FILE *file, bool is_quiet) {
+    *p = (qn_progress){.to = qn_terminal_of(file), .is_quiet = is_quiet, .last_s = -1};
+}
+
+void qn_progress_clear(qn_progress *p) {
+    if (p->is_drawn) {
+        (void)fputs("\r\033[K", p->to.file);
+        (void)fflush(p->to.file);
+        p->is_drawn = false;
+    }
+}
+
+static double share_done(const qn_progress *p, const qn_event *e) {
+    const double total = (double)(e->bytes_total > 0 ? e->bytes_total : p->bytes_total);
+    const double share = total > 0 ? (double)e->bytes_done / total : 0;
+    return share < 0 ? 0 : share > 1 ? 1 : share;
+}
+
+static void put_bar(qn_buffer *line, const qn_terminal *to, double share, size_t width) {
+    const size_t n_full = (size_t)(share * (double)width);
+    qn_buffer_text(line, qn_terminal_style(to, QN_STYLE_GREEN));
+    for (size_t i = 0; i < n_full; i++) {
+        qn_buffer_text(line, to->is_utf8 ? "\xe2\x94\x81" : "#");
+    }
+    qn_buffer_text(line, qn_terminal_style(to, QN_STYLE_NONE));
+    qn_buffer_text(line, qn_terminal_style(to, QN_STYLE_DIM));
+    for (size_t i = n_full; i < width; i++) {
+        qn_buffer_text(line, to->is_utf8 ? "\xe2\x94\x80" : "-");
+    }
+    qn_buffer_text(line, qn_terminal_style(to, QN_STYLE_NONE));
+}
+
+/* The tensor's name without the ".weight" that nearly all have, cut to what is left of the line. */
+static void put_tensor(qn_buffer *line, const qn_terminal *to, const char *tensor, size_t width) {
+    qn_arena *arena = qn_arena_new();
+    if (arena == NULL) {
+        return;
+    }
+    const size_t len = strlen(tensor);
+    const size_t kept = len > 7 && strcmp(tensor + len - 7, ".weight") == 0 ? len - 7 : len;
+    const char *name = qn_arena_copy(arena, tensor, kept);
+    const char *clean = name == NULL ? NULL : qn_clean_text(arena, name);
+    const char *clipped = clean == NULL ? NULL : qn_clip_text(arena, clean, width, QN_CLIP_END, to->is_utf8);
+    qn_buffer_printf(line, "  %s%s%s", qn_terminal_style(to, QN_STYLE_DIM), clipped == NULL ? "" : clipped,
+                     qn_terminal_style(to, QN_STYLE_NONE));
+    qn_arena_free(arena);
+}
+
+static void put_rate_and_eta(qn_buffer *line, const qn_event *e, size_t *left) {
+    if (*left >= MIN_BAR + 2 + RATE_WIDTH) {
+        qn_buffer_printf(line, "  %*s", RATE_WIDTH, e->rate > 0 ? qn_human_rate(e->rate).text : "");
+        *left -= 2 + RATE_WIDTH;
+    }
+    if (*left >= MIN_BAR + 2 + ETA_WIDTH) {
+        char eta[48] = "";
+        if (e->eta_s >= 0 && e->rate > 0) {
+            (void)snprintf(eta, sizeof eta, "%s left",
+                           qn_human_seconds(e->eta_s < 10 ? e->eta_s + 0.05 : e->eta_s).text);
+        }
+        qn_buffer_printf(line, "  %*s", ETA_WIDTH, eta);
+        *left -= 2 + ETA_WIDTH;
+    }
+}
+
+static void draw_bar(qn_progress *p, const qn_event *e) {
+    const double share = share_done(p, e);
+    qn_buffer line = {0};
+    qn_buffer tail = {0};
+    size_t left = qn_terminal_width(&p->to) - 1; /* the last column would wrap on some terminals */
+    qn_buffer_printf(&line, "%-*.*s %3d%% ", STAGE_WIDTH, STAGE_WIDTH, e->stage == NULL ? "" : e->stage,
+                     (int)(share * 100));
+    left = left > line.len ? left - line.len : 0;
+    put_rate_and_eta(&tail, e, &left);
+    const size_t wanted = left > TENSOR_WIDTH + 2 + MIN_BAR ? left - TENSOR_WIDTH - 2 : left > MIN_BAR ? MIN_BAR : left;
+    const size_t bar = wanted > MAX_BAR ? MAX_BAR : wanted;
+    left -= bar;
+    put_bar(&line, &p->to, share, bar);
+    qn_buffer_append(&line, tail.data, tail.len);
+    if (e->tensor != NULL && left >= MIN_TENSOR + 2) {
+        put_tensor(&line, &p->to, e->tensor, left - 2);
+    }
+    qn_buffer_text(&line, "\033[K");
+    if (!line.has_failed && !tail.has_failed) {
+        (void)fputc('\r', p->to.file);
+        (void)fwrite(line.data, 1, line.len, p->to.file);
+        (void)fflush(p->to.file);
+        p->is_drawn = true;
+    }
+    qn_buffer_clear(&line);
+    qn_buffer_clear(&tail);
+}
+
+static void print_line(const qn_progress *p, const qn_event *e) {
+    const uint64_t total = e->bytes_total > 0 ? e->bytes_total : p->bytes_total;
+    (void)fprintf(p->to.file, "%s: %d%%, %s of %s", e->stage == NULL ? "working" : e->stage,
+                  (int)(share_done(p, e) * 100), qn_human_size(e->bytes_done).text, qn_human_size(total).text);
+    if (e->rate > 0) {
+        (void)fprintf(p->to.file, ", %s", qn_human_rate(e->rate).text);
+    }
+    if (e->rate > 0 && e->eta_s >= 0) {
+        (void)fprintf(p->to.file, ", %s left", qn_human_seconds(e->eta_s).text);
+    }
+    (void)fputc('\n', p->to.file);
+    (void)fflush(p->to.file);
+}
+
+static void show_progress(qn_progress *p, const qn_event *e) {
+    const double wait = p->to.can_redraw ? REDRAW_S : p->last_s < 0 ? FIRST_LINE_S : LINE_S;
+    const double since = p->last_s < 0 && !p->to.can_redraw ? 0 : p->last_s;
+    if (p->is_quiet || e->time_s - since < wait) {
+        return;
+    }
+    p->last_s = e->time_s;
+    if (p->to.can_redraw) {
+        draw_bar(p, e);
+    } else {
+        print_line(p, e);
+    }
+}
+
+void qn_progress_event(qn_progress *p, const qn_event *event) {
+    switch (event->kind) {
+    case QN_EVENT_STAGE: p->bytes_total = event->bytes_total; break;
+    case QN_EVENT_PROGRESS: show_progress(p, event); break;
+    case QN_EVENT_WARNING:
+        qn_progress_clear(p);
+        qn_print_message(&p->to, QN_STYLE_YELLOW, "warning", event->message == NULL ? "" : event->message);
+        break;
+    case QN_EVENT_NOTE:
+        if (!p->is_quiet) {
+            qn_progress_clear(p);
+            qn_print_message(&p->to, QN_STYLE_DIM, "note", event->message == NULL ? "" : event->message);
+        }
+        break;
+    default: break;
+    }
+}

@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: MIT */
+/* model.h: any input as one model: hyper-parameters, vocabulary, metadata, and a recipe for every tensor. */
+#ifndef QUERN_MODEL_MODEL_H
+#define QUERN_MODEL_MODEL_H
+
+#include "model/adapter.h"
+
+/** A tensor of the model, under its GGUF name. */
+typedef struct qn_model_tensor {
+    const char *name;
+    const char *source; /**< the checkpoint's name for it; "generated" */
+    qn_shape shape;     /**< slowest first */
+    const qn_recipe *recipe;
+    bool is_merged;    /**< an adapter changes or replaces it */
+    bool is_generated; /**< made from hyper-parameters; stays float32 */
+} qn_model_tensor;
+
+/** An opened model. Borrowed members live until qn_model_close(). */
+typedef struct qn_model {
+    qn_arena *arena;
+    const char *path;         /**< what was opened */
+    const char *arch_name;    /**< general.architecture */
+    const qn_arch *arch;      /**< NULL for a GGUF file */
+    qn_hparams hparams;       /**< empty for a GGUF file */
+    bool has_vocab;
+    qn_vocab vocab;
+    qn_meta meta;             /**< every key of a GGUF file but general.file_type and quantization_version */
+    qn_model_tensor *tensors; /**< in file order */
+    uint64_t n_tensors;
+    uint64_t n_weights;       /**< elements of all tensors */
+    qn_adapter **adapters;    /**< [n_adapters], merged in this order */
+    uint64_t n_adapters;
+    qn_archive *archive;      /**< weights; NULL for an adapter alone */
+    json_t *config;           /**< config.json; NULL for a GGUF file */
+} qn_model;
+
+/** An adapter to merge. */
+typedef struct qn_adapter_ref {
+    const char *dir;
+    double strength;
+} qn_adapter_ref;
+
+/** What to open. All borrowed. */
+typedef struct qn_model_request {
+    const char *dir;                  /**< Hugging Face folder with config.json and weights */
+    const qn_adapter_ref *adapters;
+    uint64_t n_adapters;
+    const char *const *extra_dirs;    /**< searched for vocabulary files before dir (checkpoint, run) */
+    uint64_t n_extra_dirs;
+    const char *fallback_dir;         /**< searched after dir (the base of a full fine-tune); NULL */
+    const char *name;                 /**< general.name; NULL: the folder's name */
+    const char *pre;                  /**< pre-tokenizer override; NULL */
+    bool without_vocab;               /**< only weights are wanted (compare) */
+    qn_job *job;                      /**< for warnings and notes; may be NULL */
+} qn_model_request;
+
+/**
+ * Opens a Hugging Face folder, adapters merged in. Reads headers only. Every tensor of the checkpoint and of the
+ * adapters is accounted for; one that has no place is an error with the nearest names.
+ * @return QN_OK; QN_E_NOT_FOUND; QN_E_FORMAT; QN_E_SHAPE; QN_E_UNSUPPORTED; QN_E_NOMEM
+ */
+QN_NODISCARD qn_status qn_model_open(const qn_model_request *request, qn_model **out, qn_error *err);
+
+/**
+ * Opens an adapter alone, as the tensors of a GGUF adapter file: of the base only config.json is read.
+ * @param base_dir folder with the base's config.json
+ * @return as above; QN_E_UNSUPPORTED listing what only merging can express (DoRA, trained tensors, biases)
+ */
+QN_NODISCARD qn_status qn_model_open_adapter(const char *base_dir, const qn_adapter_ref *adapter, const char *name,
+                                             qn_job *job, qn_model **out, qn_error *err);
+
+/** Opens a GGUF file or shards: tensors and metadata as they are. */
+QN_NODISCARD qn_status qn_model_open_gguf(const char *path, qn_model **out, qn_error *err);
+
+/** Opens a GGUF file, or a folder by qn_model_open() without adapters and vocabulary. */
+QN_NODISCARD qn_status qn_model_open_any(const char *path, qn_model **out, qn_error *err);
+
+/** Frees; accepts NULL. */
+void qn_model_close(qn_model *model);
+
+/** "3.7M", "8.0B": a count of weights with two digits or more, as in GGUF's size labels. buffer: 32 bytes. */
+const char *qn_size_label(uint64_t n_weights, char *buffer, size_t size);
+
+#endif

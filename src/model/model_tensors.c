@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: MIT */
+/* model_tensors.c: what the adapters do to the slots, and the recipes that come out. */
+#include "model/model_tensors.h"
+
+#include "base/worker.h"
+
+#include <string.h>
+
+/* The slot that a part's weight or bias changes; NULL with an error when there is none. */
+static qn_status find_slot(const qn_slots *slots, const qn_adapter *adapter, const qn_adapter_part *part,
+                           const char *tail, qn_slot **out, qn_error *err) {
+    qn_tensor_match match;
+    *out = qn_part_match(slots->arch, part, tail, &match) ? qn_slots_at(slots, &match) : NULL;
+    return *out != NULL ? QN_OK : qn_part_unmatched(slots->arch, slots->n_layer, adapter, part, err);
+}
+
+/* Notes an adapter's whole tensor as the source of a slot. Low-rank changes of earlier adapters are lost with it. */
+static qn_status note_replaced(const qn_slots *slots, const qn_adapter *adapter, uint64_t i_adapter,
+                               const qn_adapter_part *part, const qn_archive_tensor *tensor, const char *tail,
+                               qn_job *job, qn_error *err) {
+    qn_slot *slot = NULL;
+    QN_TRY(find_slot(slots, adapter, part, tail, &slot, err));
+    if (slot->replaced != NULL) {
+        qn_job_warn(job, "%s: '%s' was trained by more than one adapter; this one's tensor is taken", adapter->dir,
+                    tensor->name);
+    }
+    if (adapter->strength != 1.0) {
+        qn_job_warn(job, "%s: '%s' was trained whole and is taken whole; the scale %g applies to low-rank changes only",
+                    adapter->dir, tensor->name, adapter->strength);
+    }
+    slot->replaced = tensor;
+    slot->first_adapter = i_adapter;
+    return QN_OK;
+}
+
+/* Notes a low-rank pair, or a bias to add. */
+static qn_status note_change(const qn_slots *slots, const qn_adapter *adapter, uint64_t i_adapter,
+                             const qn_adapter_part *part, const char *tail, qn_error *err) {
+    qn_slot *slot = NULL;
+    QN_TRY(find_slot(slots, adapter, part, tail, &slot, err));
+    slot->changes[i_adapter] = part;
+    return QN_OK;
+}
+
+static qn_status apply_part(const qn_slots *slots, const qn_adapter *adapter, uint64_t i_adapter,
+                            const qn_adapter_part *part, qn_job *job, qn_error *err) {
+    if (part->full_weight != NULL) {
+        QN_TRY(note_replaced(slots, adapter, i_adapter, part, part->full_weight, ".weight", job, err));
+    }
+    if (part->full_bias != NULL) {
+        QN_TRY(note_replaced(slots, adapter, i_adapter, part, part->full_bias, ".bias", job, err));
+    }
+    if (part->a != NULL) {
+        QN_TRY(note_change(slots, adapter, i_adapter, part, ".weight", err));
+    }
+    if (part->b_bias != NULL) {
+        QN_TRY(note_change(slots, adapter, i_adapter, part, ".bias", err));
+    }
+    return QN_OK;
+}
+
+/* Whether an adapter that counts changes the slot. */
+static bool is_changed(const qn_slot *slot, const qn_model *model) {
+    for (uint64_t i = slot->first_adapter; i < model->n_adapters; i++) {
+        if (slot->changes[i] != NULL) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* An output matrix of its own exists when the model is untied, or when an adapter trained it. */
+static void untie_output(const qn_slots *slots, const qn_model *model, qn_job *job) {
+    qn_slot *output = qn_slots_named(slots, "output.weight");
+    const qn_slot *embed = qn_slots_named(slots, "token_embd.weight");
+    if (output == NULL || embed == NULL || !model->hparams.is_tied) {
+        return;
+    }
+    output->base = NULL; /* a tied model's copy is never used */
+    if (is_changed(output, model)) {
+        output->tied = embed->base;
+    }
+    if (is_changed(output, model) || output->replaced != NULL) {
+        qn_job_note(job, "lm_head was trained by an adapter: the output matrix is untied from the embedding");
+    }
+}
+
+qn_status qn_slots_apply(const qn_slots *slots, const qn_model *model, qn_job *job, qn_error *err) {
+    for (uint64_t i = 0; i < model->n_adapters; i++) {
+        for (uint64_t k = 0; k < model->adapters[i]->n_parts; k++) {
+            QN_TRY(apply_part(slots, model->adapters[i], i, &model->adapters[i]->parts[k], job, err));
+        }
+    }
+    untie_output(slots, model, job);
+    return QN_OK;
+}
+
+static const qn_recipe *bytes_of(qn_arena *arena, const qn_archive_tensor *t) {
+    return qn_recipe_bytes(arena, t->file, t->file_off, t->type, qn_shape_rows(&t->shape), qn_shape_cols(&t->shape));
+}
+
+/* Adds one adapter's low-rank change to a weight. */
+static qn_status merge_pair(const qn_slot *slot, const qn_model *model, uint64_t i_adapter, const qn_recipe **recipe,
+                            qn_error *err) {
+    qn_low_rank pair;
+    QN_TRY(qn_adapter_pair(model->adapters[i_adapter], slot->changes[i_adapter], slot->rule, &model->hparams,
+                           qn_recipe_rows(*recipe), qn_recipe_cols(*recipe), model->arena, &pair, err));
+    *recipe = qn_recipe_low_rank(model->arena, *recipe, &pair);
+    return QN_OK;
+}
+
+/* Adds one adapter's lora_B.bias to a bias. */
+static qn_status merge_bias(const qn_slot *slot, const qn_model *model, uint64_t i_adapter, const qn_recipe **recipe,
+                            qn_error *err) {
+    const qn_adapter *adapter = model->adapters[i_adapter];
+    const qn_adapter_part *part = slot->changes[i_adapter];
+    const qn_archive_tensor *t = part->b_bias;
+    if (qn_shape_rows(&t->shape) != 1 || qn_shape_cols(&t->shape) != qn_recipe_cols(*recipe)) {
+        char found[128];
+        return qn_fail(err, QN_E_SHAPE, "%s: tensor '%s' has shape %s; [%llu] is expected", adapter->dir, t->name,
+                       qn_shape_text(&t->shape, found, sizeof found), (unsigned long long)qn_recipe_cols(*recipe));
+    }
+    const qn_recipe *added =
+        qn_arch_transform(slot->rule->transform, &model->hparams, model->arena, bytes_of(model->arena, t));
+    *recipe = qn_recipe_add(model->arena, *recipe, added, (float)(part->scale * adapter->strength));
+    return QN_OK;
+}
+
+static qn_status merge_changes(const qn_slot *slot, const qn_model *model, const qn_recipe **recipe, qn_error *err) {
+    for (uint64_t i = slot->first_adapter; i < model->n_adapters; i++) {
+        if (slot->changes[i] == NULL) {
+            continue;
+        }
+        QN_TRY(slot->rule->rows == QN_DIM_NONE ? merge_bias(slot, model, i, recipe, err)
+                                               : merge_pair(slot, model, i, recipe, err));
+        if (*recipe == NULL) {
+            return qn_fail_nomem(err, slot->rule->hf, 0);
+        }
+    }
+    return QN_OK;
+}
+
+static const qn_recipe *zeros(const qn_slot *slot, const qn_model *model, uint64_t n_vocab) {
+    const uint64_t n = qn_arch_dim(slot->rule->cols, &model->hparams, n_vocab);
+    const float *values = qn_arena_array(model->arena, n, sizeof *values);
+    return values == NULL ? NULL : qn_recipe_values(model->arena, values, 1, n);
+}
+
+/* The start of a slot's recipe: its source, transformed; NULL when the slot stays empty. */
+static qn_status start_recipe(const qn_slot *slot, const qn_model *model, uint64_t n_vocab, const qn_recipe **recipe,
+                              qn_error *err) {
+    const qn_archive_tensor *source = qn_slot_source(slot);
+    *recipe = NULL;
+    if (source == NULL && !is_changed(slot, model)) {
+        return QN_OK;
+    }
+    *recipe = source == NULL ? zeros(slot, model, n_vocab) /* a bias that only the adapter has */
+                             : qn_arch_transform(slot->rule->transform, &model->hparams, model->arena,
+                                                 bytes_of(model->arena, source));
+    return *recipe == NULL ? qn_fail_nomem(err, slot->rule->hf, 0) : QN_OK;
+}
+
+static qn_status build_slot(const qn_slot *slot, qn_model *model, uint64_t n_vocab, qn_error *err) {
+    const qn_archive_tensor *source = qn_slot_source(slot);
+    const qn_recipe *recipe = NULL;
+    QN_TRY(start_recipe(slot, model, n_vocab, &recipe, err));
+    if (recipe == NULL) {
+        return QN_OK;
+    }
+    QN_TRY(merge_changes(slot, model, &recipe, err));
+    if (slot->rule->rows == QN_DIM_VOCAB && n_vocab < qn_recipe_rows(recipe)) {
+        recipe = qn_recipe_slice(model->arena, recipe, 0, n_vocab);
+    }
+    qn_model_tensor *t = &model->tensors[model->n_tensors];
+    t->name = qn_rule_name(model->arena, slot->rule->gguf, slot->layer);
+    t->source = source == NULL ? "generated" : source->name;
+    if (recipe == NULL || t->name == NULL) {
+        return qn_fail_nomem(err, slot->rule->gguf, 0);
+    }
+    t->recipe = recipe;
+    t->is_merged = slot->replaced != NULL || is_changed(slot, model);
+    t->shape.n_dims = slot->rule->rows == QN_DIM_NONE ? 1 : 2;
+    t->shape.dims[0] = t->shape.n_dims == 1 ? qn_recipe_cols(recipe) : qn_recipe_rows(recipe);
+    t->shape.dims[1] = t->shape.n_dims == 1 ? 0 : qn_recipe_cols(recipe);
+    model->n_tensors++;
+    model->n_weights += qn_recipe_rows(recipe) * qn_recipe_cols(recipe);
+    return QN_OK;
+}
+
+static qn_status add_generated(qn_model *model, qn_error *err) {
+    qn_generated made[QN_MAX_GENERATED];
+    size_t n = 0;
+    if (model->arch->generate != NULL) {
+        QN_TRY(model->arch->generate(&model->hparams, model->arena, made, &n, err));
+    }
+    for (size_t i = 0; i < n; i++) {
+        qn_model_tensor *t = &model->tensors[model->n_tensors++];
+        *t = (qn_model_tensor){.name = made[i].name, .source = "generated", .shape = {1, {made[i].n}}, .is_generated = true};
+        t->recipe = qn_recipe_values(model->arena, made[i].values, 1, made[i].n);
+        if (t->recipe == NULL) {
+            return qn_fail_nomem(err, made[i].name, 0);
+        }
+    }
+    return QN_OK;
+}
+
+qn_status qn_slots_build(const qn_slots *slots, qn_model *model, uint64_t n_vocab, qn_error *err) {
+    model->tensors = qn_arena_array(model->arena, slots->n + QN_MAX_GENERATED, sizeof *model->tensors);
+    if (model->tensors == NULL) {
+        return qn_fail_nomem(err, "tensor list", (size_t)slots->n * sizeof *model->tensors);
+    }
+    QN_TRY(add_generated(model, err));
+    for (uint64_t i = 0; i < slots->n; i++) {
+        QN_TRY(build_slot(&slots->slots[i], model, n_vocab, err));
+    }
+    return QN_OK;
+}

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: MIT */
+/* model_tensors.h: from a checkpoint's tensors and adapters to the model's list of recipes. Private to src/model/. */
+#ifndef QUERN_MODEL_MODEL_TENSORS_H
+#define QUERN_MODEL_MODEL_TENSORS_H
+
+#include "model/model.h"
+
+/** One place of the family's table: a rule at a layer, with all that was found for it. */
+typedef struct qn_slot {
+    const qn_tensor_rule *rule;
+    uint64_t layer;
+    const qn_archive_tensor *base;     /**< the checkpoint's tensor; NULL */
+    const qn_archive_tensor *replaced; /**< an adapter's whole tensor in its stead; NULL */
+    const qn_archive_tensor *tied;     /**< the embedding, for an output matrix that only an adapter gives life to */
+    uint64_t first_adapter;            /**< adapters before this one do not count: the tensor was replaced after them */
+    const qn_adapter_part **changes;   /**< [n_adapters] the part that changes it: a pair, or a bias to add; NULL */
+} qn_slot;
+
+/** All slots of a model, in the order of the file. */
+typedef struct qn_slots {
+    qn_slot *slots;
+    uint64_t n;
+    uint64_t n_layer;
+    const qn_arch *arch;
+} qn_slots;
+
+/** Makes the empty slots of a family with n_layer layers, with room for the changes of n_adapters. */
+QN_NODISCARD qn_status qn_slots_new(const qn_arch *arch, uint64_t n_layer, uint64_t n_adapters, qn_arena *arena,
+                                    qn_slots *out, qn_error *err);
+
+/** The slot of a match; NULL when its layer does not exist. */
+qn_slot *qn_slots_at(const qn_slots *slots, const qn_tensor_match *match);
+
+/** The slot whose GGUF name is given, outside layers; NULL when the family has none. */
+qn_slot *qn_slots_named(const qn_slots *slots, const char *gguf);
+
+/** The tensor the slot's recipe starts from; NULL when the slot stays empty. */
+const qn_archive_tensor *qn_slot_source(const qn_slot *slot);
+
+/** Puts every tensor of the checkpoint into its slot. @return QN_E_FORMAT for a tensor without a place */
+QN_NODISCARD qn_status qn_slots_fill(const qn_slots *slots, const qn_archive *archive, const char *where,
+                                     qn_error *err);
+
+/**
+ * Notes what the adapters replace, checks that every part of them has a place, and unties the output matrix when an
+ * adapter trained it.
+ */
+QN_NODISCARD qn_status qn_slots_apply(const qn_slots *slots, const qn_model *model, qn_job *job, qn_error *err);
+
+/** Checks shapes and that nothing required is missing. @param n_vocab rows of the embedding */
+QN_NODISCARD qn_status qn_slots_check(const qn_slots *slots, const qn_model *model, uint64_t n_vocab, qn_error *err);
+
+/** Builds model->tensors from the slots. @param n_vocab rows to keep of tensors with vocabulary rows */
+QN_NODISCARD qn_status qn_slots_build(const qn_slots *slots, qn_model *model, uint64_t n_vocab, qn_error *err);
+
+/** Finds an adapter part's rule and layer. @param tail ".weight" or ".bias" */
+bool qn_part_match(const qn_arch *arch, const qn_adapter_part *part, const char *tail, qn_tensor_match *out);
+
+/** QN_E_FORMAT for an adapter part that matches nothing, with the nearest module names of the family. */
+qn_status qn_part_unmatched(const qn_arch *arch, uint64_t n_layer, const qn_adapter *adapter,
+                            const qn_adapter_part *part, qn_error *err);
+
+#endif

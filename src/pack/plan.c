@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: MIT */
+/* plan.c: makes a plan: inputs, model, layout, and the checks that can fail before a byte is written. */
+#include "pack/plan.h"
+
+#include "base/hash.h"
+#include "base/worker.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+static qn_status open_model(qn_plan *plan, const qn_pack_options *options, qn_job *job, qn_error *err) {
+    const qn_plan_inputs *in = &plan->inputs;
+    if (plan->preset.exports_adapter) {
+        if (in->n_adapters != 1) {
+            return qn_fail(err, QN_E_USAGE, "--preset lora exports one adapter; %llu are given",
+                           (unsigned long long)in->n_adapters);
+        }
+        return qn_model_open_adapter(in->base_dir, &in->adapters[0], in->adapter_name, job, &plan->model, err);
+    }
+    const char *run_dir = in->run == NULL ? NULL : in->run->dir;
+    const qn_model_request request = {
+        .dir = in->base_dir,
+        .adapters = in->adapters,
+        .n_adapters = in->n_adapters,
+        .extra_dirs = &run_dir,
+        .n_extra_dirs = run_dir == NULL ? 0 : 1,
+        .fallback_dir = in->fallback_dir,
+        .name = in->model_name,
+        .pre = options->pre,
+        .job = job,
+    };
+    return qn_model_open(&request, &plan->model, err);
+}
+
+/* A checked copy of what later steps ask of the options. */
+static void take_options(qn_plan *plan, const qn_pack_options *options, const qn_job *job) {
+    plan->n_threads = qn_job_threads(job);
+    plan->allow_nan = options->allow_nan;
+    plan->force = options->force;
+    plan->no_sync = options->no_sync;
+    plan->no_verify = options->no_verify;
+}
+
+static uint64_t hash_file(const qn_file *f, uint64_t seed) {
+    const uint64_t facts[2] = {qn_file_size(f), (uint64_t)qn_file_mtime_ns(f)};
+    return qn_hash64(facts, sizeof facts, qn_hash64(qn_file_path(f), strlen(qn_file_path(f)), seed));
+}
+
+static uint64_t hash_archive(const qn_archive *archive, uint64_t seed) {
+    for (uint64_t i = 0; archive != NULL && i < qn_archive_n_files(archive); i++) {
+        seed = hash_file(qn_archive_file_at(archive, i), seed);
+    }
+    return seed;
+}
+
+/* Sums what decides the bytes: the sources as they are now, and the headers with all types and offsets. */
+static uint64_t fingerprint(const qn_plan *plan) {
+    uint64_t h = hash_archive(plan->model->archive, 1);
+    for (uint64_t i = 0; i < plan->model->n_adapters; i++) {
+        const qn_adapter *adapter = plan->model->adapters[i];
+        h = qn_hash64(&adapter->strength, sizeof adapter->strength, hash_archive(adapter->archive, h));
+        for (uint64_t k = 0; k < adapter->n_parts; k++) { /* the scales come from the config beside the weights */
+            h = qn_hash64(&adapter->parts[k].scale, sizeof adapter->parts[k].scale, h);
+        }
+    }
+    for (uint32_t f = 0; f < plan->n_files; f++) {
+        h = qn_hash64(plan->files[f].header.data, plan->files[f].header.len, h);
+        h = qn_hash64(plan->files[f].path, strlen(plan->files[f].path), h);
+    }
+    return h;
+}
+
+static qn_status build(qn_plan *plan, const qn_pack_options *options, qn_job *job, qn_error *err) {
+    take_options(plan, options, job);
+    const bool has_adapter = options->n_adapters > 0;
+    QN_TRY(qn_plan_find_inputs(plan, options, job, err));
+    QN_TRY(qn_preset_resolve(options->preset, options->types, has_adapter || plan->inputs.n_adapters > 0, &plan->preset,
+                             err));
+    QN_TRY(open_model(plan, options, job, err));
+    QN_TRY(qn_plan_lay_out(plan, options, err));
+    plan->fingerprint = fingerprint(plan);
+    plan->journal_path =
+        qn_arena_printf(plan->arena, "%s/.%s-%016llx.quern-journal", plan->inputs.out_dir, plan->inputs.model_name,
+                        (unsigned long long)plan->fingerprint);
+    if (plan->journal_path == NULL) {
+        return qn_fail_nomem(err, "plan", 0);
+    }
+    plan->memory_bytes = qn_stream_memory(&plan->stream, plan->n_threads);
+    return qn_plan_check_disk(plan, err);
+}
+
+qn_status qn_plan_new(const qn_pack_options *options, qn_job *job, qn_plan **out, qn_error *err) {
+    qn_arena *arena = qn_arena_new();
+    qn_plan *plan = arena == NULL ? NULL : qn_arena_array(arena, 1, sizeof *plan);
+    if (plan == NULL) {
+        qn_arena_free(arena);
+        return qn_fail_nomem(err, "plan", sizeof *plan);
+    }
+    plan->arena = arena;
+    const qn_status status = build(plan, options, job, err);
+    if (status != QN_OK) {
+        qn_plan_free(plan);
+        return status;
+    }
+    *out = plan;
+    return QN_OK;
+}
+
+void qn_plan_free(qn_plan *plan) {
+    if (plan == NULL) {
+        return;
+    }
+    for (uint32_t f = 0; f < plan->n_files; f++) {
+        qn_buffer_clear(&plan->files[f].header);
+    }
+    free(plan->files);
+    qn_model_close(plan->model);
+    qn_run_close(plan->inputs.run);
+    qn_arena_free(plan->arena);
+}
+
+/* Bytes on the disk that a file takes up now; 0 when it is not there. */
+static uint64_t bytes_held(const char *path) {
+    struct stat st;
+    return stat(path, &st) == 0 ? (uint64_t)st.st_blocks * 512 : 0;
+}
+
+qn_status qn_plan_check_disk(qn_plan *plan, qn_error *err) {
+    plan->resumes = qn_is_file(plan->journal_path);
+    for (uint32_t f = 0; f < plan->n_files; f++) {
+        const char *path = plan->files[f].path;
+        if (qn_is_dir(path)) {
+            return qn_fail(err, QN_E_EXISTS, "%s: is a folder", path);
+        }
+        if (qn_is_file(path) && !plan->force && !plan->resumes) {
+            return qn_fail(err, QN_E_EXISTS, "%s: is there already; pass --force to replace it, or another --out or --name",
+                           path);
+        }
+    }
+    QN_TRY(qn_free_space(plan->inputs.out_dir, &plan->disk_free_bytes, err));
+    for (uint32_t f = 0; f < plan->n_files; f++) {
+        plan->disk_free_bytes += bytes_held(plan->files[f].part_path);
+        plan->disk_free_bytes += plan->resumes ? bytes_held(plan->files[f].path) : 0;
+    }
+    if (plan->disk_free_bytes < plan->disk_bytes) {
+        return qn_fail(err, QN_E_SPACE, "%s: the outputs need %.2f GB and %.2f GB are free: make room, choose another --out, or "
+                       "fewer types", plan->inputs.out_dir, (double)plan->disk_bytes / 1e9,
+                       (double)plan->disk_free_bytes / 1e9);
+    }
+    return QN_OK;
+}

@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: MIT */
+/* plan_inputs.c: from what the caller named to folders: base, checkpoint, adapters, names. */
+#include "pack/plan.h"
+
+#include "base/worker.h"
+
+#include <string.h>
+
+static qn_status nomem(qn_error *err) {
+    return qn_fail_nomem(err, "plan", 0);
+}
+
+/* A folder as given, or a Hub name in the local cache. */
+static qn_status find_dir(qn_plan *plan, const char *name, const char *near_dir, const char **dir, qn_error *err) {
+    if (qn_is_dir(name)) {
+        *dir = qn_arena_string(plan->arena, name);
+        return *dir == NULL ? nomem(err) : QN_OK;
+    }
+    return qn_find_base(plan->arena, name, near_dir, dir, err);
+}
+
+static qn_status add_adapter(qn_plan *plan, const char *dir, double strength, qn_error *err) {
+    qn_adapter_ref *ref = &plan->inputs.adapters[plan->inputs.n_adapters++];
+    ref->dir = qn_arena_string(plan->arena, dir);
+    ref->strength = strength;
+    return ref->dir == NULL ? nomem(err) : QN_OK;
+}
+
+/* Picks the run's checkpoint: an adapter to merge, or a whole model that takes the base's place. */
+static qn_status open_run(qn_plan *plan, const qn_pack_options *options, qn_error *err) {
+    qn_plan_inputs *in = &plan->inputs;
+    QN_TRY(qn_run_open(options->run, &in->run, err));
+    QN_TRY(qn_run_pick(in->run, options->checkpoint, &in->checkpoint, &in->checkpoint_why, err));
+    if (in->checkpoint->kind == QN_RUN_KIND_ADAPTER) {
+        return add_adapter(plan, in->checkpoint->dir, 1.0, err);
+    }
+    in->base_dir = in->checkpoint->dir;
+    return QN_OK;
+}
+
+/* The base as named, or as the first adapter's config names it. */
+static qn_status find_base(qn_plan *plan, const qn_pack_options *options, qn_error *err) {
+    qn_plan_inputs *in = &plan->inputs;
+    if (in->base_dir != NULL) { /* a full fine-tune: what BASE names helps out with vocabulary files */
+        return options->base == NULL ? QN_OK : find_dir(plan, options->base, options->run, &in->fallback_dir, err);
+    }
+    if (options->base != NULL) {
+        return find_dir(plan, options->base, ".", &in->base_dir, err);
+    }
+    if (in->n_adapters == 0) {
+        return qn_fail(err, QN_E_USAGE, "nothing to pack: name a base model's folder, a training run (--run) or an adapter "
+                       "(--adapter)");
+    }
+    const char *dir = in->adapters[0].dir;
+    const char *path = qn_path_join(plan->arena, dir, "adapter_config.json");
+    json_t *config = NULL;
+    if (path == NULL) {
+        return nomem(err);
+    }
+    QN_TRY(qn_json_load_object(path, 16 << 20, &config, err));
+    const char *name = qn_json_string(config, "base_model_name_or_path");
+    const qn_status status =
+        name == NULL ? qn_fail(err, QN_E_NOT_FOUND, "%s: does not name its base model; pass its folder: quern pack BASE", path)
+                     : qn_find_base(plan->arena, name, dir, &in->base_dir, err);
+    json_decref(config);
+    return status;
+}
+
+/* What a person most likely meant when the folder named as BASE is an adapter. */
+static bool is_adapter_alone(const char *dir) {
+    qn_arena *arena = qn_arena_new();
+    const char *config = arena == NULL ? NULL : qn_path_join(arena, dir, "config.json");
+    const bool is_alone = config != NULL && qn_is_adapter_dir(dir) && !qn_is_file(config);
+    qn_arena_free(arena);
+    return is_alone;
+}
+
+static qn_status name_outputs(qn_plan *plan, const qn_pack_options *options, qn_error *err) {
+    qn_plan_inputs *in = &plan->inputs;
+    const char *home = in->run != NULL ? in->run->dir : in->n_adapters > 0 ? in->adapters[0].dir : in->base_dir;
+    if (options->name != NULL) {
+        in->model_name = qn_arena_string(plan->arena, options->name);
+    } else {
+        in->model_name = in->run != NULL ? qn_arena_string(plan->arena, in->run->name)
+                                         : qn_path_base(plan->arena, in->base_dir);
+    }
+    in->out_dir = options->out_dir != NULL ? qn_arena_string(plan->arena, options->out_dir)
+                                           : qn_path_join(plan->arena, home, "gguf");
+    if (in->n_adapters > 0) {
+        in->adapter_name = qn_path_base(plan->arena, in->adapters[0].dir);
+    }
+    if (in->model_name == NULL || in->out_dir == NULL || (in->n_adapters > 0 && in->adapter_name == NULL)) {
+        return nomem(err);
+    }
+    if (!qn_is_plain_name(in->model_name) || strlen(in->model_name) > 200) {
+        return qn_fail(err, QN_E_USAGE, "'%s' cannot name a file: pass --name with a plain name of at most 200 bytes",
+                       in->model_name);
+    }
+    return QN_OK;
+}
+
+qn_status qn_plan_find_inputs(qn_plan *plan, const qn_pack_options *options, qn_job *job, qn_error *err) {
+    qn_plan_inputs *in = &plan->inputs;
+    qn_pack_options wanted = *options;
+    in->adapters = qn_arena_array(plan->arena, options->n_adapters + 2, sizeof *in->adapters);
+    if (in->adapters == NULL) {
+        return nomem(err);
+    }
+    if (options->checkpoint != NULL && options->run == NULL) {
+        return qn_fail(err, QN_E_USAGE, "--checkpoint picks from a training run: pass --run too");
+    }
+    if (options->run != NULL) {
+        QN_TRY(open_run(plan, options, err));
+    }
+    if (options->base != NULL && is_adapter_alone(options->base)) {
+        qn_job_note(job, "%s is an adapter, not a model: it is merged into the base it names", options->base);
+        QN_TRY(add_adapter(plan, options->base, 1.0, err));
+        wanted.base = NULL;
+    }
+    for (size_t i = 0; i < options->n_adapters; i++) {
+        QN_TRY(add_adapter(plan, options->adapters[i].dir, options->adapters[i].scale, err));
+    }
+    QN_TRY(find_base(plan, &wanted, err));
+    return name_outputs(plan, options, err);
+}

@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * publish.c: runs a plan: opens .part files, streams, syncs, verifies, renames.
+ *
+ * Until the last step nothing has a final name. What fails or is interrupted before that leaves the .part files and
+ * the journal, from which the same plan goes on; what fails before anything was written leaves nothing.
+ */
+#include "pack/journal.h"
+#include "pack/plan.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* A run in progress. */
+typedef struct press {
+    qn_plan *plan;
+    qn_job *job;
+    qn_stream_state state;
+    qn_journal *journal;
+    bool *published; /* [n_files] of an earlier run of this job */
+    bool has_work;   /* some unit is written: worth keeping when the run fails */
+    double start_s;
+} press;
+
+static qn_status note_unit(void *user, uint64_t unit, const uint64_t *hashes, qn_error *err) {
+    press *p = user;
+    p->has_work = true;
+    return qn_journal_unit(p->journal, unit, hashes, err);
+}
+
+/* A file that an earlier run had renamed is taken back, to be looked at like the others. */
+static qn_status open_file(press *p, uint32_t f, qn_error *err) {
+    const qn_plan_file *file = &p->plan->files[f];
+    const bool keeps = p->has_work;
+    if (keeps && p->published[f] && !qn_is_file(file->part_path) && qn_is_file(file->path)) {
+        QN_TRY(qn_rename(file->path, file->part_path, err));
+    }
+    QN_TRY(qn_out_open(file->part_path, file->size_bytes, keeps, &p->plan->stream.files[f].out, err));
+    return qn_out_write_at(p->plan->stream.files[f].out, 0, file->header.data, file->header.len, err);
+}
+
+static void close_files(press *p) {
+    for (uint32_t f = 0; f < p->plan->n_files; f++) {
+        qn_out_close(p->plan->stream.files[f].out);
+        p->plan->stream.files[f].out = NULL;
+    }
+}
+
+static uint64_t count_done(const qn_plan *plan, const qn_stream_state *state) {
+    uint64_t n = 0;
+    for (uint64_t i = 0; i < plan->stream.n_units; i++) {
+        n += state->is_done[i];
+    }
+    return n;
+}
+
+/* Opens journal and files; finds out what of an earlier run can be kept. */
+static qn_status prepare(press *p, qn_error *err) {
+    qn_plan *plan = p->plan;
+    QN_TRY(qn_make_dirs(plan->inputs.out_dir, err));
+    QN_TRY(qn_stream_state_new(&plan->stream, &p->state, err));
+    p->published = qn_new_array(plan->n_files, sizeof *p->published);
+    if (p->published == NULL) {
+        return qn_fail_nomem(err, "plan", plan->n_files);
+    }
+    QN_TRY(qn_journal_open(plan->journal_path, plan->fingerprint, &plan->stream, &p->state, p->published, &p->journal,
+                           err));
+    p->has_work = count_done(plan, &p->state) > 0;
+    for (uint32_t f = 0; f < plan->n_files; f++) {
+        QN_TRY(open_file(p, f, err));
+    }
+    if (!p->has_work) {
+        return QN_OK;
+    }
+    QN_TRY(qn_stream_verify(&plan->stream, &p->state, true, p->job, err));
+    qn_job_note(p->job, "going on with an interrupted job: %llu of %llu parts are there",
+                (unsigned long long)count_done(plan, &p->state), (unsigned long long)plan->stream.n_units);
+    return QN_OK;
+}
+
+/* Tells the steps that the one pass over the weights does together. */
+static void announce(const press *p) {
+    const qn_plan *plan = p->plan;
+    char text[128];
+    if (plan->inputs.n_adapters > 0 && !plan->preset.exports_adapter) {
+        uint64_t n_pairs = 0;
+        for (uint64_t i = 0; i < plan->model->n_adapters; i++) {
+            n_pairs += plan->model->adapters[i]->n_pairs;
+        }
+        (void)snprintf(text, sizeof text, "%llu matrices change, on the way through", (unsigned long long)n_pairs);
+        qn_job_emit(p->job, (qn_event){.kind = QN_EVENT_STAGE, .stage = "Merge LoRA", .message = text});
+    }
+    if (plan->preset.n_targets > 0) {
+        (void)snprintf(text, sizeof text, "%llu tensors, metadata and vocabulary laid out",
+                       (unsigned long long)plan->model->n_tensors);
+        qn_job_emit(p->job, (qn_event){.kind = QN_EVENT_STAGE, .stage = "GGUF conversion", .message = text});
+    }
+}
+
+/* Headers are not units: they are compared whole. */
+static qn_status verify_header(const qn_plan_file *file, qn_out *out, qn_error *err) {
+    unsigned char *bytes = qn_new_array(file->header.len, 1);
+    if (bytes == NULL) {
+        return qn_fail_nomem(err, file->part_path, file->header.len);
+    }
+    qn_status status = qn_out_read_at(out, 0, bytes, file->header.len, err);
+    if (status == QN_OK && memcmp(bytes, file->header.data, file->header.len) != 0) {
+        status = qn_fail(err, QN_E_IO, "%s: the header came back from the disk changed", file->part_path);
+    }
+    free(bytes);
+    return status;
+}
+
+static qn_status finish_bytes(press *p, qn_error *err) {
+    qn_plan *plan = p->plan;
+    for (uint32_t f = 0; f < plan->n_files && !plan->no_sync; f++) {
+        QN_TRY(qn_out_sync(plan->stream.files[f].out, err));
+    }
+    if (plan->no_verify) {
+        return QN_OK;
+    }
+    for (uint32_t f = 0; f < plan->n_files; f++) {
+        QN_TRY(verify_header(&plan->files[f], plan->stream.files[f].out, err));
+    }
+    return qn_stream_verify(&plan->stream, &p->state, false, p->job, err);
+}
+
+static double bits_per_weight(const qn_plan *plan, const qn_plan_output *output) {
+    return plan->model->n_weights == 0 ? 0 : 8.0 * (double)output->tensor_bytes / (double)plan->model->n_weights;
+}
+
+/* Gives every file of an output its final name, the first of a set last: a set is found by its first file. */
+static qn_status rename_output(press *p, const qn_plan_output *output, qn_error *err) {
+    for (uint32_t k = output->n_files; k > 0; k--) {
+        const uint32_t f = output->first_file + k - 1;
+        const qn_plan_file *file = &p->plan->files[f];
+        QN_TRY(qn_journal_published(p->journal, f, err));
+        qn_out_close(p->plan->stream.files[f].out);
+        p->plan->stream.files[f].out = NULL;
+        QN_TRY(qn_rename(file->part_path, file->path, err));
+    }
+    qn_job_emit(p->job, (qn_event){.kind = QN_EVENT_OUTPUT,
+                                   .path = p->plan->files[output->first_file].path,
+                                   .output_type = output->type_name,
+                                   .bytes_done = output->size_bytes,
+                                   .bits_per_weight = bits_per_weight(p->plan, output),
+                                   .seconds = qn_job_seconds(p->job) - p->start_s});
+    return QN_OK;
+}
+
+static qn_status run(press *p, qn_error *err) {
+    const qn_stream_options options = {.level = qn_cpu_detect(),
+                                       .allow_nan = p->plan->allow_nan,
+                                       .on_unit = note_unit,
+                                       .user = p};
+    QN_TRY(prepare(p, err));
+    announce(p);
+    QN_TRY(qn_stream_run(&p->plan->stream, &p->state, &options, p->job, err));
+    QN_TRY(finish_bytes(p, err));
+    for (uint32_t o = 0; o < p->plan->n_outputs; o++) {
+        QN_TRY(rename_output(p, &p->plan->outputs[o], err));
+    }
+    return QN_OK;
+}
+
+/* A run that failed before it wrote anything worth keeping leaves nothing behind. */
+static void clean_up(press *p, qn_status status) {
+    close_files(p);
+    if (status == QN_OK) {
+        qn_journal_remove(p->journal);
+    } else if (p->journal != NULL && !p->has_work) {
+        for (uint32_t f = 0; f < p->plan->n_files; f++) {
+            (void)unlink(p->plan->files[f].part_path);
+        }
+        qn_journal_remove(p->journal);
+    } else {
+        qn_journal_close(p->journal);
+    }
+    qn_stream_state_clear(&p->state);
+    free(p->published);
+}
+
+qn_status qn_plan_run(qn_plan *plan, qn_job *job, qn_error *err) {
+    qn_error local = {0};
+    qn_error *found = err == NULL ? &local : err;
+    press p = {.plan = plan, .job = job, .start_s = qn_job_seconds(job)};
+    const qn_status status = run(&p, found);
+    clean_up(&p, status);
+    if (status == QN_OK) {
+        qn_job_emit(job, (qn_event){.kind = QN_EVENT_DONE,
+                                    .bytes_done = plan->disk_bytes,
+                                    .seconds = qn_job_seconds(job) - p.start_s});
+    } else {
+        qn_job_emit(job, (qn_event){.kind = QN_EVENT_FAILED, .message = found->message});
+    }
+    return status;
+}

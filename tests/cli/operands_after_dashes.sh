@@ -1,0 +1,2 @@
+# Behind -- a word that begins with a dash is a path.
+quern inspect -- --json

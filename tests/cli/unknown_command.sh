@@ -1,0 +1,1 @@
+quern pakc --run x
