@@ -70,7 +70,7 @@ void qn_print_overview(FILE *file) {
     print_heading(file, "Exit codes");
     (void)fputs(qn_exit_codes, file);
     (void)fputs(
-        "\nThe manual: man quern, man quern-pack; docs/ in the source. Shell completion: quern completion bash|zsh|fish.\n",
+        "\nThe manual: man quern, man quern-pack; docs/ in the source.\nShell completion: quern completion bash|zsh|fish.\n",
         file);
 }
 

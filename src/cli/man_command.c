@@ -9,30 +9,32 @@
 #include <string.h>
 
 /* Text in which groff finds nothing to act on: hyphens, backslashes, and a dot or quote at a line's start. */
-static void put_text(const char *text) {
+static void put_span(const char *text, size_t len) {
     bool is_line_start = true;
-    for (; *text != '\0'; text++) {
-        if (is_line_start && (*text == '.' || *text == '\'')) {
+    for (size_t i = 0; i < len; i++) {
+        if (is_line_start && (text[i] == '.' || text[i] == '\'')) {
             (void)fputs("\\&", stdout);
         }
-        is_line_start = *text == '\n';
-        switch (*text) {
+        is_line_start = text[i] == '\n';
+        switch (text[i]) {
         case '-': (void)fputs("\\-", stdout); break;
         case '\\': (void)fputs("\\e", stdout); break;
-        default: (void)fputc(*text, stdout); break;
+        default: (void)fputc(text[i], stdout); break;
         }
     }
+}
+
+static void put_text(const char *text) {
+    put_span(text, strlen(text));
 }
 
 /* Paragraphs are separated by an empty line. */
 static void put_paragraphs(const char *text) {
     while (*text != '\0') {
         const char *end = strstr(text, "\n\n");
-        char paragraph[2048];
         const size_t len = end == NULL ? strlen(text) : (size_t)(end - text);
-        (void)snprintf(paragraph, sizeof paragraph, "%.*s", (int)len, text);
         (void)fputs(".PP\n", stdout);
-        put_text(paragraph);
+        put_span(text, len);
         (void)fputc('\n', stdout);
         text += len + (end == NULL ? 0 : 2);
     }
@@ -112,12 +114,10 @@ static void put_exit_codes(void) {
     for (const char *line = qn_exit_codes; *line != '\0';) {
         const char *code = line + strspn(line, " ");
         const char *meaning = code + strcspn(code, " ");
-        char text[128];
         (void)printf(".TP\n%.*s\n", (int)(meaning - code), code);
         meaning += strspn(meaning, " ");
-        (void)snprintf(text, sizeof text, "%.*s.", (int)strcspn(meaning, "\n"), meaning);
-        put_text(text);
-        (void)fputc('\n', stdout);
+        put_span(meaning, strcspn(meaning, "\n"));
+        (void)fputs(".\n", stdout);
         line = meaning + strcspn(meaning, "\n") + 1;
     }
 }

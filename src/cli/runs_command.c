@@ -114,7 +114,9 @@ static void print_state(const qn_terminal *to, const json_t *run) {
     const char *why = qn_field_text(run, "why");
     (void)snprintf(state, sizeof state, "%s", qn_field_text(run, "state"));
     for (char *p = state; *p != '\0'; p++) {
-        *p = *p == '_' ? ' ' : *p;
+        if (*p == '_') {
+            *p = ' ';
+        }
     }
     qn_print_fact(to, "state", "%s%s%s", state, why[0] != '\0' ? ": " : "", why);
 }

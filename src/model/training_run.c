@@ -423,7 +423,7 @@ static qn_status fail_incomplete(const qn_training_run *run, const qn_checkpoint
 /* The last complete one; reason, which may be NULL, is told as why it is this one. */
 static qn_status pick_last(const qn_training_run *run, const char *reason, const qn_checkpoint **out, const char **why,
                            qn_error *err) {
-    const qn_checkpoint *skipped = NULL;
+    const qn_checkpoint *skipped = &run->checkpoints[run->n_checkpoints - 1];
     const qn_checkpoint *last = NULL;
     for (uint64_t i = 0; i < run->n_checkpoints; i++) {
         const qn_checkpoint *c = &run->checkpoints[i];
@@ -434,7 +434,7 @@ static qn_status pick_last(const qn_training_run *run, const char *reason, const
         return fail_incomplete(run, skipped, err);
     }
     const char *text = reason == NULL ? "last" : qn_arena_printf(run->arena, "last: %s", reason);
-    if (text != NULL && skipped != NULL) {
+    if (text != NULL && skipped != NULL && !skipped->is_complete) {
         text = qn_arena_printf(run->arena, "%s; %s is incomplete: %s", text, skipped->name, note_of(skipped));
     }
     if (text == NULL) {

@@ -42,7 +42,7 @@ static bool read_number(const char *text, const char **end, uint64_t *out) {
     return n > 0 && !(*text != '\0' && text[n] >= '0' && text[n] <= '9');
 }
 
-/* LLaMA-Factory: current_steps, total_steps. ms-swift: "global_step/max_steps": "5/94", and global_step in its summary. */
+/* LLaMA-Factory: current_steps, total_steps. ms-swift: "global_step/max_steps": "5/94". */
 static bool read_progress_line(const json_t *line, qn_run_progress *out) {
     const char *pair = qn_json_string(line, "global_step/max_steps");
     const char *end = NULL;
@@ -171,7 +171,7 @@ static qn_status touch_folder(qn_arena *arena, const char *run, const char *belo
     qn_names names = {NULL, 0};
     const char *dir = below[0] == '\0' ? run : qn_path_join(arena, run, below);
     if (dir == NULL) {
-        return qn_fail_nomem(err, run, strlen(run));
+        return qn_fail_nomem(err, "training files", 0);
     }
     const qn_status status = qn_list_dir(arena, dir, &names, NULL);
     for (uint64_t i = 0; status == QN_OK && i < names.n; i++) {

@@ -96,7 +96,8 @@ static uint64_t save_interval(const clues *c) {
 }
 
 /* Weights in the run's folder, and no state beside them: the step that they are of is not written down. Where the next
-   checkpoint would have come after the last step, they are the last step's; axolotl leaves no README when interrupted. */
+   checkpoint would have come after the last step, they are the last step's. Axolotl leaves no README when it is
+   interrupted. */
 static bool is_likely_last(const clues *c) {
     const qn_training_run *run = c->run;
     const char *log = qn_path_join(run->arena, run->dir, "debug.log");

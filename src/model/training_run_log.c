@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* training_run_log.c: reads log_history: losses, evaluations, which checkpoint was best. Wrong types are passed over. */
+/* training_run_log.c: reads log_history: losses, evaluations, the best checkpoint. Wrong types are passed over. */
 #include "model/training_run_parts.h"
 
 #include <ctype.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* preset.c: the table of presets, and the rules between presets, types and adapters: each broken one is one sentence. */
+/* preset.c: the table of presets, and the rules between presets, types and adapters. */
 #include "pack/preset.h"
 
 #include "base/nearest.h"

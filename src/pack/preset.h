@@ -28,7 +28,7 @@ typedef struct qn_preset {
  *     custom          merged when there is an adapter; the types alone, F32, F16 and BF16 among them
  *
  * @param preset      a name above; NULL for merge-quantize, or custom when types are given
- * @param types       names between commas ("Q4_K_M,Q8_0"), upper or lower case, twice the same counts once; NULL for none
+ * @param types       names between commas ("Q4_K_M,Q8_0"), upper or lower case; the same twice counts once; NULL: none
  * @param has_adapter whether an adapter is given (a run, or --adapter)
  * @param out         filled on success
  * @return QN_OK; QN_E_USAGE when they contradict each other, or a name is unknown (the nearest are told);

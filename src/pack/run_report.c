@@ -20,7 +20,10 @@ static json_t *text_value(const char *text) {
     const size_t n = strlen(text);
     char *plain = qn_new_array(n + 1, 1);
     for (size_t i = 0; plain != NULL && i < n; i++) {
-        plain[i] = (unsigned char)text[i] < 0x80 ? text[i] : '?';
+        plain[i] = text[i];
+        if ((unsigned char)text[i] >= 0x80) {
+            plain[i] = '?';
+        }
     }
     value = plain == NULL ? NULL : json_string(plain);
     free(plain);

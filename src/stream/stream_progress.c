@@ -36,7 +36,8 @@ void qn_progress_stage(qn_progress *p, const char *stage) {
 void qn_progress_add(qn_progress *p, qn_progress_at at, uint64_t n_bytes) {
     const double now_s = qn_job_seconds(p->job);
     p->bytes_done += n_bytes;
-    if (now_s - p->last_s < EVENT_S && p->bytes_done < p->bytes_total) {
+    const bool is_last = n_bytes > 0 && p->bytes_done >= p->bytes_total;
+    if (now_s - p->last_s < EVENT_S && !is_last) {
         return;
     }
     const double rate = rate_of(p, now_s);

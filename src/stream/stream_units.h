@@ -36,9 +36,12 @@ typedef struct qn_stream_sizes {
 
 qn_stream_sizes qn_stream_sizes_of(const qn_stream_plan *plan);
 
-/** total * part / whole without overflow; part <= whole. 0 when whole is 0. */
+/** total * part / whole without overflow, rounded down, and exactly total for the whole; part <= whole. */
 static inline uint64_t qn_stream_share(uint64_t total, uint64_t part, uint64_t whole) {
-    return whole == 0 ? 0 : total / whole * part + (uint64_t)((double)(total % whole) * (double)part / (double)whole);
+    if (part >= whole) {
+        return total;
+    }
+    return total / whole * part + (uint64_t)((double)(total % whole) * (double)part / (double)whole);
 }
 
 #endif

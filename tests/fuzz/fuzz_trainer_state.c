@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* fuzz_trainer_state.c: any bytes as a run's JSON files: the run opens or fails with a message, and can be picked from. */
+/* fuzz_trainer_state.c: any bytes as a run's JSON files: it opens, and can be picked from and listed. */
 #include "model/training_run.h"
 #include "quern/inspect.h"
 

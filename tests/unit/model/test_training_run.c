@@ -25,8 +25,8 @@ typedef struct run_case {
     const char *dir; /* the folder below the temporary one that is opened; NULL for "run" */
     int64_t age_s;   /* of all files */
     qn_status status;
-    const char *message;
     qn_run_state state;
+    const char *message;
     const char *why;   /* a part of it */
     const char *names; /* "checkpoint-1 checkpoint-2! run": those that are there, '!' when incomplete */
     const char *last;  /* what "last" picks; NULL when that fails */
@@ -72,7 +72,8 @@ static const run_case cases[] = {
      .files = {CKPT_OF(10, 15), {"run/debug.log", "…\nTraining completed!\n"}}},
     {.name = "completed in ms-swift's words", .state = QN_RUN_COMPLETED, .why = "step 15 of 15",
      .names = "checkpoint-10 run", .last = "run", .best = "run|last",
-     .files = {CKPT_OF(10, 15), {"run/logging.jsonl", "{\"loss\": 1}\n{\"global_step/max_steps\": \"15/15\"}\n{\"x\": 1}\n"},
+     .files = {CKPT_OF(10, 15),
+               {"run/logging.jsonl", "{\"loss\": 1}\n{\"global_step/max_steps\": \"15/15\"}\n{\"x\": 1}\n"},
                {"run/adapter_config.json", ADAPTER}, {"run/adapter_model.safetensors", WHOLE}}},
     {.name = "stopped early", .state = QN_RUN_STOPPED_EARLY, .why = "patience of 3",
      .names = "checkpoint-10", .last = "checkpoint-10", .best = "checkpoint-10|last",
@@ -109,14 +110,16 @@ static const run_case cases[] = {
      .names = "checkpoint-10 checkpoint-20!", .last = "checkpoint-10",
      .best = "checkpoint-10|last; checkpoint-20 is incomplete: trainer_state.json is missing",
      .files = {CKPT_OF(10, 99), CKPT(20)}},
-    {.name = "the last step reached, its weights cut off", .age_s = OLD_S, .state = QN_RUN_FAILED, .why = "step 20 of 20",
+    {.name = "the last step reached, its weights cut off", .age_s = OLD_S, .state = QN_RUN_FAILED,
+     .why = "step 20 of 20",
      .names = "checkpoint-20!", .files = {{"run/checkpoint-20/adapter_config.json", ADAPTER},
                {"run/checkpoint-20/adapter_model.safetensors", TRUNCATED},
                {"run/checkpoint-20/trainer_state.json", STATE(20, 20)}}},
     {.name = "diverged", .state = QN_RUN_DIVERGED, .why = "step 9",
      .names = "checkpoint-10", .last = "checkpoint-10", .best = "checkpoint-10|last",
      .files = {CKPT(10), {"run/checkpoint-10/trainer_state.json",
-                LOGGED(10, 10, "{\"loss\": 2.0, \"step\": 8}, {\"loss\": NaN, \"step\": 9}, {\"eval_x\": 1, \"step\": 9}")}}},
+                LOGGED(10, 10, "{\"loss\": 2.0, \"step\": 8}, {\"loss\": NaN, \"step\": 9}, {\"eval_x\": 1, "
+                "\"step\": 9}")}}},
     {.name = "diverged behind the NaN filter", .state = QN_RUN_DIVERGED, .why = "step 9",
      .names = "checkpoint-10", .last = "checkpoint-10", .best = "checkpoint-10|last",
      .files = {CKPT(10), {"run/checkpoint-10/trainer_state.json",
@@ -143,13 +146,15 @@ static const run_case cases[] = {
     {.name = "one checkpoint in the middle", .dir = "run/checkpoint-10", .state = QN_RUN_UNKNOWN,
      .why = "one checkpoint alone, at step 10 of 99", .names = "checkpoint-10", .last = "checkpoint-10",
      .best = "checkpoint-10|last", .files = {CKPT_OF(10, 99)}},
-    {.name = "one checkpoint at the end", .dir = "run/checkpoint-99/", .state = QN_RUN_COMPLETED, .why = "step 99 of 99",
+    {.name = "one checkpoint at the end", .dir = "run/checkpoint-99/", .state = QN_RUN_COMPLETED,
+     .why = "step 99 of 99",
      .names = "checkpoint-99", .last = "checkpoint-99", .best = "checkpoint-99|last", .files = {CKPT_OF(99, 99)}},
     {.name = "one checkpoint without its state", .dir = "run/checkpoint-10", .state = QN_RUN_UNKNOWN,
      .names = "checkpoint-10", .last = "checkpoint-10", .best = "checkpoint-10|last", .files = {CKPT(10)}},
     {.name = "one checkpoint without weights", .dir = "run/checkpoint-10", .state = QN_RUN_UNKNOWN,
      .names = "checkpoint-10!",
-     .files = {{"run/checkpoint-10/adapter_config.json", ADAPTER}, {"run/checkpoint-10/trainer_state.json", STATE(10, 99)}}},
+     .files = {{"run/checkpoint-10/adapter_config.json", ADAPTER},
+               {"run/checkpoint-10/trainer_state.json", STATE(10, 99)}}},
     {.name = "PyTorch's weights are taken as they are", .state = QN_RUN_UNKNOWN, .names = "run", .last = "run",
      .best = "run|last", .files = {{"run/config.json", "{}"}, {"run/pytorch_model.bin", "PK"}}},
 
@@ -169,13 +174,15 @@ static const run_case cases[] = {
      .last = "checkpoint-30", .best = "checkpoint-20|best eval_loss 0.5",
      .files = {CKPT_OF(20, 30), CKPT(30), {"run/checkpoint-30/trainer_state.json",
                 "{\"global_step\": 30, \"max_steps\": 30, \"best_metric\": 0.25, "
-                "\"best_model_checkpoint\": \"out/checkpoint-10\", \"log_history\": [{\"eval_loss\": 0.25, \"step\": 10}, "
+                "\"best_model_checkpoint\": \"out/checkpoint-10\", \"log_history\": [{\"eval_loss\": 0.25, "
+                "\"step\": 10}, "
                 "{\"eval_loss\": 0.5, \"step\": 20}, {\"eval_loss\": 0.75, \"step\": 30}]}"}}},
     {.name = "best of an accuracy", .state = QN_RUN_COMPLETED, .names = "checkpoint-20 checkpoint-30",
      .last = "checkpoint-30", .best = "checkpoint-30|best eval_accuracy 0.75",
      .files = {CKPT_OF(20, 30), CKPT(30), {"run/checkpoint-30/trainer_state.json",
                 "{\"global_step\": 30, \"max_steps\": 30, \"best_metric\": 0.95, "
-                "\"best_model_checkpoint\": \"out/checkpoint-10\", \"log_history\": [{\"eval_accuracy\": 0.95, \"step\": 10}, "
+                "\"best_model_checkpoint\": \"out/checkpoint-10\", "
+                "\"log_history\": [{\"eval_accuracy\": 0.95, \"step\": 10}, "
                 "{\"eval_accuracy\": 0.5, \"step\": 20}, {\"eval_accuracy\": 0.75, \"step\": 30}]}"}}},
     {.name = "best by the log", .state = QN_RUN_COMPLETED, .names = "checkpoint-10 checkpoint-20",
      .last = "checkpoint-20", .best = "checkpoint-10|best eval_loss 0.125",
@@ -211,7 +218,8 @@ static const run_case cases[] = {
      .names = "checkpoint-20", .last = "checkpoint-20", .best = "checkpoint-20|last",
      .files = {CKPT(20), {"run/checkpoint-20/trainer_state.json",
                 "{\"global_step\": \"20\", \"max_steps\": -3, \"epoch\": {}, \"log_history\": {\"loss\": 1}, "
-                "\"best_model_checkpoint\": 7, \"best_metric\": \"x\", \"stateful_callbacks\": [1], \"save_steps\": []}"}}},
+                "\"best_model_checkpoint\": 7, \"best_metric\": \"x\", \"stateful_callbacks\": [1], "
+                "\"save_steps\": []}"}}},
     {.name = "a log of wrong types", .state = QN_RUN_COMPLETED, .names = "checkpoint-20", .last = "checkpoint-20",
      .best = "checkpoint-20|last",
      .files = {CKPT(20), {"run/checkpoint-20/trainer_state.json",
@@ -232,21 +240,25 @@ static const run_case cases[] = {
     {.name = "pointers instead of PyTorch's weights", .state = QN_RUN_UNKNOWN, .names = "run!",
      .files = {{"run/adapter_config.json", ADAPTER}, {"run/adapter_model.bin", POINTER}}},
     {.name = "a broken adapter_config.json", .state = QN_RUN_RUNNING, .names = "checkpoint-10!",
-     .files = {{"run/checkpoint-10/adapter_config.json", "nonsense"}, {"run/checkpoint-10/trainer_state.json", STATE(10, 99)},
+     .files = {{"run/checkpoint-10/adapter_config.json", "nonsense"},
+               {"run/checkpoint-10/trainer_state.json", STATE(10, 99)},
                {"run/checkpoint-10/adapter_model.safetensors", WHOLE}}},
     {.name = "weights without a configuration", .state = QN_RUN_RUNNING, .names = "checkpoint-10!",
-     .files = {{"run/checkpoint-10/trainer_state.json", STATE(10, 99)}, {"run/checkpoint-10/model.safetensors", WHOLE}}},
+     .files = {{"run/checkpoint-10/trainer_state.json", STATE(10, 99)},
+               {"run/checkpoint-10/model.safetensors", WHOLE}}},
     {.name = "a broken state at the root", .state = QN_RUN_COMPLETED, .names = "checkpoint-20", .last = "checkpoint-20",
      .best = "checkpoint-20|last", .files = {CKPT_OF(20, 20), {"run/trainer_state.json", "{"}}},
     {.name = "a progress log of anything", .state = QN_RUN_RUNNING, .why = "trainer_log.jsonl is at step 30 of 99",
      .names = "checkpoint-20", .last = "checkpoint-20", .best = "checkpoint-20|last",
-     .files = {CKPT_OF(20, 99), {"run/trainer_log.jsonl", "{\"current_steps\": 30, \"total_steps\": 99}\n[1]\n\n{\"curr"},
+     .files = {CKPT_OF(20, 99),
+               {"run/trainer_log.jsonl", "{\"current_steps\": 30, \"total_steps\": 99}\n[1]\n\n{\"curr"},
                {"run/logging.jsonl", "{\"global_step/max_steps\": \"99999999999999999999/x\"}"}}},
 
     /* Nothing there. */
     {.name = "no folder", .dir = "nowhere", .status = QN_E_NOT_FOUND, .message = "nowhere", .files = {{"run/x", ""}}},
     {.name = "a file", .dir = "run/x", .status = QN_E_NOT_FOUND, .message = "run/x", .files = {{"run/x", ""}}},
-    {.name = "an empty folder", .status = QN_E_NOT_FOUND, .message = "no checkpoint-N folder", .files = {{"run", DIRECTORY}}},
+    {.name = "an empty folder", .status = QN_E_NOT_FOUND, .message = "no checkpoint-N folder",
+     .files = {{"run", DIRECTORY}}},
     {.name = "a configuration alone", .status = QN_E_NOT_FOUND, .message = "there is config.json, but no weights",
      .files = {{"run/config.json", "{}"}}},
     {.name = "one folder too high", .dir = ".", .status = QN_E_NOT_FOUND, .message = "/run does: give that",
