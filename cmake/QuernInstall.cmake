@@ -13,8 +13,17 @@ install(TARGETS quern_static quern_shared
 install(DIRECTORY "${CMAKE_SOURCE_DIR}/include/quern" DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}
     FILES_MATCHING PATTERN "*.h")
 
-file(GLOB man_pages CONFIGURE_DEPENDS "${CMAKE_SOURCE_DIR}/docs/man/*.1")
-install(FILES ${man_pages} DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)
+if(TARGET quern_manual)
+    get_property(pages GLOBAL PROPERTY QN_MAN_PAGES)
+    list(TRANSFORM pages PREPEND "${CMAKE_BINARY_DIR}/manual/")
+    install(FILES ${pages} DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)
+    install(FILES "${CMAKE_BINARY_DIR}/manual/completion.bash" RENAME quern
+        DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions)
+    install(FILES "${CMAKE_BINARY_DIR}/manual/completion.zsh" RENAME _quern
+        DESTINATION ${CMAKE_INSTALL_DATADIR}/zsh/site-functions)
+    install(FILES "${CMAKE_BINARY_DIR}/manual/completion.fish" RENAME quern.fish
+        DESTINATION ${CMAKE_INSTALL_DATADIR}/fish/vendor_completions.d)
+endif()
 
 file(RELATIVE_PATH QN_PC_PREFIX "/${CMAKE_INSTALL_LIBDIR}/pkgconfig" "/")
 configure_file("${CMAKE_SOURCE_DIR}/cmake/quern.pc.in" "${CMAKE_BINARY_DIR}/quern.pc" @ONLY)

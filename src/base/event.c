@@ -21,7 +21,7 @@ const char *qn_event_kind_name(qn_event_kind kind) {
 
 static void put_text(json_t *o, const char *key, const char *text) {
     if (text != NULL) {
-        (void)json_object_set_new(o, key, json_stringn_nocheck(text, strlen(text)));
+        (void)json_object_set_new(o, key, qn_json_text(text, strlen(text)));
     }
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* json.c: Jansson behind qn_status; Python's NaN and Infinity are rewritten to null before parsing. */
+/* json.c: Jansson behind qn_status; Python's NaN, Infinity and unbounded integers are rewritten before parsing. */
 #include "base/json.h"
 
 #include "base/file.h"
@@ -19,70 +19,88 @@ static size_t bare_word_len(const char *text, size_t left) {
     return 0;
 }
 
-/* True when a bare word occurs outside strings. */
-static bool has_bare_word(const char *text, size_t len) {
-    bool in_string = false;
-    for (size_t i = 0; i < len; i++) {
-        const char c = text[i];
-        if (in_string && c == '\\') {
-            i++;
-        } else if (c == '"') {
-            in_string = !in_string;
-        } else if (!in_string && (c == 'N' || c == 'I') && bare_word_len(text + i, len - i) > 0) {
-            return true;
-        }
+/*
+ * Length of an integer at text that 64 bits cannot hold, or 0. Python writes such ones ("no limit" is
+ * 1000000000000000019884624838656 in many a tokenizer_config.json).
+ */
+static size_t long_integer_len(const char *text, size_t left) {
+    static const char largest[] = "9223372036854775807";
+    const size_t n_largest = sizeof largest - 1;
+    size_t n = 0;
+    while (n < left && text[n] >= '0' && text[n] <= '9') {
+        n++;
     }
-    return false;
+    const bool is_real = n < left && (text[n] == '.' || text[n] == 'e' || text[n] == 'E');
+    const bool is_long = n > n_largest || (n == n_largest && memcmp(text, largest, n) > 0);
+    return is_long && !is_real ? n : 0;
 }
 
-/* A copy in which each bare word outside strings is null, padded with spaces so that columns stay right. */
-static char *without_bare_words(const char *text, size_t len, size_t *copy_len) {
-    char *copy = qn_new_array(len + 1, 1);
-    if (copy == NULL) {
-        return NULL;
+/* What Jansson cannot read, made readable: where a token of the text may stand, outside strings. */
+typedef struct patch {
+    const char *text; /* what to write instead */
+    size_t n_old;     /* bytes it replaces */
+    size_t n_new;
+} patch;
+
+/* The patch needed at text[i], which is no part of a string or of a longer number; n_old is 0 when there is none. */
+static patch patch_at(const char *text, size_t len, size_t i) {
+    const char c = text[i];
+    const char before = i == 0 ? ' ' : text[i - 1];
+    if (c == 'N' || c == 'I' || (c == '-' && i + 1 < len && text[i + 1] == 'I')) {
+        return (patch){"null", bare_word_len(text + i, len - i), 4};
     }
-    size_t out = 0;
+    const bool starts_number = c >= '1' && c <= '9' && !(before >= '0' && before <= '9') && before != '.' && before != 'e' &&
+                               before != 'E' && before != '+';
+    if (starts_number) { /* the last two digits become an exponent: about the same value, as a real */
+        const size_t n = long_integer_len(text + i, len - i);
+        return (patch){NULL, n, n};
+    }
+    return (patch){NULL, 0, 0};
+}
+
+/* Copies text, patched, to out ; only measures when out is NULL. @return patches made; *n_out: bytes of the result */
+static size_t patch_text(const char *text, size_t len, char *out, size_t *n_out) {
+    size_t n_patches = 0;
+    size_t n = 0;
     bool in_string = false;
     for (size_t i = 0; i < len; i++) {
-        const size_t n = in_string ? 0 : bare_word_len(text + i, len - i);
-        if (n == 3) { /* NaN is shorter than null: one column is lost, on this line only */
-            char *wider = qn_resize_array(copy, len + out + 2, 1);
-            if (wider == NULL) {
-                free(copy);
-                return NULL;
+        const patch p = in_string ? (patch){NULL, 0, 0} : patch_at(text, len, i);
+        if (p.n_old > 0) {
+            if (out != NULL) {
+                memcpy(out + n, p.text == NULL ? text + i : p.text, p.n_new);
+                memcpy(out + n + p.n_new - 2, p.text == NULL ? "e2" : "ll", 2);
             }
-            copy = wider;
-        }
-        if (n > 0) {
-            memcpy(copy + out, "null", 4);
-            out += 4;
-            for (size_t k = 4; k < n; k++) {
-                copy[out++] = ' ';
-            }
-            i += n - 1;
+            n += p.n_new;
+            i += p.n_old - 1;
+            n_patches++;
             continue;
         }
-        if (in_string && text[i] == '\\' && i + 1 < len) {
-            copy[out++] = text[i++];
-        } else if (text[i] == '"') {
+        if (text[i] == '"') {
             in_string = !in_string;
         }
-        copy[out++] = text[i];
+        const size_t n_copied = in_string && text[i] == '\\' && i + 1 < len ? 2 : 1; /* an escape is one thing */
+        if (out != NULL) {
+            memcpy(out + n, text + i, n_copied);
+        }
+        n += n_copied;
+        i += n_copied - 1;
     }
-    copy[out] = '\0';
-    *copy_len = out; /* not strlen(): bytes behind a zero byte must still be refused */
-    return copy;
+    *n_out = n;
+    return n_patches;
 }
 
 qn_status qn_json_parse(const char *where, const char *text, size_t len, json_t **out, qn_error *err) {
     json_error_t e;
     char *copy = NULL;
-    if (has_bare_word(text, len)) {
-        copy = without_bare_words(text, len, &len);
+    size_t n_patched = 0;
+    if (patch_text(text, len, NULL, &n_patched) > 0) {
+        copy = qn_new_array(n_patched, 1);
         if (copy == NULL) {
-            return qn_fail_nomem(err, where, len);
+            return qn_fail_nomem(err, where, n_patched);
         }
+        (void)patch_text(text, len, copy, &n_patched);
         text = copy;
+        len = n_patched;
     }
     json_t *value = json_loadb(text, len, JSON_DECODE_ANY | JSON_ALLOW_NUL, &e);
     free(copy);
@@ -114,6 +132,47 @@ qn_status qn_json_load_object(const char *path, uint64_t max_bytes, json_t **out
     }
     *out = value;
     return QN_OK;
+}
+
+/* Length of the valid UTF-8 sequence at bytes, or 0: overlong forms, surrogates and what is past U+10FFFF are none. */
+static size_t sequence_len(const unsigned char *bytes, size_t left) {
+    static const struct {
+        unsigned char first_min, first_max, second_min, second_max, len;
+    } forms[] = {
+        {0x00, 0x7F, 0x00, 0xFF, 1}, {0xC2, 0xDF, 0x80, 0xBF, 2}, {0xE0, 0xE0, 0xA0, 0xBF, 3},
+        {0xE1, 0xEC, 0x80, 0xBF, 3}, {0xED, 0xED, 0x80, 0x9F, 3}, {0xEE, 0xEF, 0x80, 0xBF, 3},
+        {0xF0, 0xF0, 0x90, 0xBF, 4}, {0xF1, 0xF3, 0x80, 0xBF, 4}, {0xF4, 0xF4, 0x80, 0x8F, 4},
+    };
+    for (size_t i = 0; i < sizeof forms / sizeof forms[0]; i++) {
+        const size_t n = forms[i].len;
+        if (bytes[0] < forms[i].first_min || bytes[0] > forms[i].first_max || left < n) {
+            continue;
+        }
+        bool is_valid = n == 1 || (bytes[1] >= forms[i].second_min && bytes[1] <= forms[i].second_max);
+        for (size_t k = 2; k < n; k++) {
+            is_valid = is_valid && bytes[k] >= 0x80 && bytes[k] <= 0xBF;
+        }
+        return is_valid ? n : 0;
+    }
+    return 0;
+}
+
+json_t *qn_json_text(const char *bytes, size_t n) {
+    static const char replacement[] = "\xEF\xBF\xBD";
+    char *copy = n > SIZE_MAX / 3 ? NULL : qn_new_array((uint64_t)n * 3, 1);
+    size_t out = 0;
+    if (copy == NULL) {
+        return NULL;
+    }
+    for (size_t i = 0; i < n;) {
+        const size_t len = sequence_len((const unsigned char *)bytes + i, n - i);
+        memcpy(copy + out, len == 0 ? replacement : bytes + i, len == 0 ? 3 : len);
+        out += len == 0 ? 3 : len;
+        i += len == 0 ? 1 : len;
+    }
+    json_t *text = json_stringn_nocheck(copy, out);
+    free(copy);
+    return text;
 }
 
 const char *qn_json_string(const json_t *object, const char *key) {

@@ -9,7 +9,8 @@
 #include <stdbool.h>
 
 /**
- * Parses JSON text. Bare NaN, Infinity and -Infinity, as Python writes them, become null.
+ * Parses JSON text. Bare NaN, Infinity and -Infinity, as Python writes them, become null; integers that 64 bits
+ * cannot hold become reals of about the same value.
  * @param where named in messages (a path)
  * @param text  len bytes; borrowed
  * @param out   a new reference; json_decref() it
@@ -22,6 +23,13 @@ QN_NODISCARD qn_status qn_json_load(const char *path, uint64_t max_bytes, json_t
 
 /** As qn_json_load, and the top value must be an object. */
 QN_NODISCARD qn_status qn_json_load_object(const char *path, uint64_t max_bytes, json_t **out, qn_error *err);
+
+/**
+ * A JSON string of n bytes that may be anything: each byte that is not part of valid UTF-8 becomes U+FFFD, since
+ * Jansson writes nothing at all for an object that holds such bytes.
+ * @return a new reference; NULL when memory is short
+ */
+json_t *qn_json_text(const char *bytes, size_t n);
 
 /** The string at key, or NULL when it is absent, null or of another type. Borrowed. object may be NULL. */
 const char *qn_json_string(const json_t *object, const char *key);

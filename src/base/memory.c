@@ -23,7 +23,8 @@ struct qn_arena {
 };
 
 void *qn_new_array(uint64_t n, size_t size) {
-    if (n > SIZE_MAX || size == 0) {
+    size_t total = 0;
+    if (n > SIZE_MAX || size == 0 || __builtin_mul_overflow((size_t)n, size, &total)) {
         return NULL;
     }
     return calloc(n == 0 ? 1 : (size_t)n, size);

@@ -114,7 +114,7 @@ static qn_status print_answer(const char *text, uint64_t max_rows, qn_error *err
 }
 
 static void on_event(void *user, const qn_event *event) {
-    if (event->kind != QN_EVENT_FAILED) {
+    if (event->kind != QN_EVENT_FAILED && event->kind != QN_EVENT_DONE) {
         qn_progress_event(user, event);
     }
 }

@@ -16,11 +16,15 @@ void qn_document_print(char *text) {
 }
 
 char *qn_document_line(char *text) {
-    for (char *p = text; *p != '\0'; p++) {
-        if (*p == '\n') {
-            *p = ' ';
+    char *to = text;
+    for (const char *from = text; *from != '\0'; from++) {
+        if (*from == '\n') {
+            from += strspn(from + 1, " ");
+        } else {
+            *to++ = *from;
         }
     }
+    *to = '\0';
     return text;
 }
 

@@ -11,7 +11,7 @@ QN_NODISCARD qn_status qn_document_parse(const char *text, json_t **out, qn_erro
 /** Prints a document to stdout, ends the line and frees the text. */
 void qn_document_print(char *text);
 
-/** A document as one line: newlines, which JSON has between tokens only, become spaces. Changes text and returns it. */
+/** A document as one line: newlines, which JSON has between tokens only, go with their indentation. Returns text. */
 char *qn_document_line(char *text);
 
 /** The string at key; "" when it is absent or no string. Borrowed. */

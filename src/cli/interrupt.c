@@ -23,22 +23,27 @@ static void on_signal(int number) {
     errno = saved_errno;
 }
 
-static void set_handler(void (*handler)(int)) {
+/* A signal that the program was told to ignore (nohup, a job in the background) stays ignored. */
+static void set_handler(int number, void (*handler)(int)) {
+    struct sigaction old;
     struct sigaction action;
     memset(&action, 0, sizeof action);
     action.sa_handler = handler;
     action.sa_flags = SA_RESTART;
-    (void)sigaction(SIGINT, &action, NULL);
-    (void)sigaction(SIGTERM, &action, NULL);
+    if (sigaction(number, NULL, &old) == 0 && old.sa_handler != SIG_IGN) {
+        (void)sigaction(number, &action, NULL);
+    }
 }
 
 void qn_interrupt_watch(qn_job *job, const char *advice) {
     watched_job = job;
     watched_advice = advice;
-    set_handler(on_signal);
+    set_handler(SIGINT, on_signal);
+    set_handler(SIGTERM, on_signal);
 }
 
 void qn_interrupt_forget(void) {
-    set_handler(SIG_DFL);
+    set_handler(SIGINT, SIG_DFL);
+    set_handler(SIGTERM, SIG_DFL);
     watched_job = NULL;
 }

@@ -185,9 +185,7 @@ static void show_plan(const session *se) {
         qn_print_plan_tensors(&to, se->document);
     }
     qn_print_plan(&to, se->document);
-    if (s->is_dry_run) {
-        (void)fputs("\nNothing was written (--dry-run).\n", stdout);
-    }
+    (void)fputs(s->is_dry_run ? "\nNothing was written (--dry-run).\n" : "\n", stdout);
     (void)fflush(stdout);
 }
 
@@ -197,7 +195,9 @@ static void show_results(session *se) {
     if (se->settings->is_json || se->settings->is_quiet) {
         return;
     }
-    (void)fputc('\n', stdout);
+    if (se->progress.to.can_redraw) { /* the finished bar stands between plan and results */
+        (void)fputc('\n', stdout);
+    }
     qn_table_print(se->results, &to);
     qn_print_next(&to, se->document);
 }

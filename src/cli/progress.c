@@ -77,9 +77,10 @@ static void put_rate_and_eta(qn_buffer *line, const qn_event *e, size_t *left) {
     }
     if (*left >= MIN_BAR + 2 + ETA_WIDTH) {
         char eta[48] = "";
-        if (e->eta_s >= 0 && e->rate > 0) {
-            (void)snprintf(eta, sizeof eta, "%s left",
-                           qn_human_seconds(e->eta_s < 10 ? e->eta_s + 0.05 : e->eta_s).text);
+        if (e->kind == QN_EVENT_DONE) {
+            (void)snprintf(eta, sizeof eta, "in %s", qn_human_seconds(e->seconds).text);
+        } else if (e->eta_s >= 0 && e->rate > 0) {
+            (void)snprintf(eta, sizeof eta, "%s left", qn_human_seconds(e->eta_s).text);
         }
         qn_buffer_printf(line, "  %*s", ETA_WIDTH, eta);
         *left -= 2 + ETA_WIDTH;
@@ -142,10 +143,25 @@ static void show_progress(qn_progress *p, const qn_event *e) {
     }
 }
 
+/* The full bar stays on the screen, with the bytes written and the time of the whole job. */
+static void show_done(qn_progress *p, const qn_event *e) {
+    if (p->to.can_redraw && !p->is_quiet) {
+        qn_event full = *e;
+        full.stage = "Done";
+        full.bytes_total = e->bytes_done > 0 ? e->bytes_done : 1;
+        full.bytes_done = full.bytes_total;
+        full.rate = e->seconds > 0 ? (double)e->bytes_done / e->seconds : 0;
+        draw_bar(p, &full);
+        (void)fputc('\n', p->to.file);
+        p->is_drawn = false;
+    }
+}
+
 void qn_progress_event(qn_progress *p, const qn_event *event) {
     switch (event->kind) {
     case QN_EVENT_STAGE: p->bytes_total = event->bytes_total; break;
     case QN_EVENT_PROGRESS: show_progress(p, event); break;
+    case QN_EVENT_DONE: show_done(p, event); break;
     case QN_EVENT_WARNING:
         qn_progress_clear(p);
         qn_print_message(&p->to, QN_STYLE_YELLOW, "warning", event->message == NULL ? "" : event->message);

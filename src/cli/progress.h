@@ -18,7 +18,7 @@ typedef struct qn_progress {
 /** Prepares to draw on a stream. */
 void qn_progress_init(qn_progress *p, FILE *file, bool is_quiet);
 
-/** Shows an event: progress at most ten times a second; warnings and notes on lines of their own, at once. */
+/** Shows an event: progress at most ten times a second; warnings, notes and the end at once. */
 void qn_progress_event(qn_progress *p, const qn_event *event);
 
 /** Erases the bar, so that something else can be printed. */

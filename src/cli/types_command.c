@@ -51,7 +51,7 @@ static void print_table(const uint32_t *ids, size_t n) {
     for (size_t i = 0; i < n; i++) {
         const qn_dtype_info *info = qn_dtype_get(ids[i]);
         qn_table_add(table, "%s", info->name);
-        qn_table_add(table, "%.4g", bits_of(info));
+        qn_table_add(table, "%s", qn_human_bits(bits_of(info)).text);
         qn_table_add(table, "%u", (unsigned)info->block_len);
         qn_table_add(table, "%u", (unsigned)info->block_bytes);
         qn_table_add(table, "%s", info->has_decoder ? "yes" : "no");

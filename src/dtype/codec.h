@@ -9,6 +9,7 @@
 /**
  * Decodes packed rows to float32. Bit-identical for every level.
  *
+ * @param level  at most qn_cpu_detect(); a level this build has no variant for runs the baseline
  * @param src    n_rows * qn_row_size(type, n_cols) bytes, any alignment; borrowed
  * @param dst    [n_rows, n_cols] float32, row-major; the caller's
  * @return QN_OK; QN_E_SHAPE when n_cols is not a multiple of the block; QN_E_UNSUPPORTED when the type
@@ -19,8 +20,11 @@ QN_NODISCARD qn_status qn_decode_rows(qn_cpu_level level, qn_dtype type, const v
                                       uint64_t n_cols, float *dst, qn_error *err);
 
 /**
- * Encodes rows of finite float32. Same bytes for every level.
+ * Encodes rows of finite float32. Same bytes for every level; those of ggml's encoders (facts/quants.md §5).
+ * A row's bytes depend on that row and the importance alone. Values that no f16 scale reaches (from about 65504
+ * times the largest code on) come out as infinite scales.
  *
+ * @param level      as qn_decode_rows()
  * @param src        [n_rows, n_cols] float32, row-major, finite; borrowed
  * @param importance [n_cols] float32 >= 0, the weight of each column's error, or NULL for none
  * @param dst        n_rows * qn_row_size(type, n_cols) bytes; the caller's
@@ -39,7 +43,7 @@ uint64_t qn_find_nonfinite(qn_cpu_level level, const float *src, uint64_t n);
 
 /** float32 to IEEE binary16, round to nearest even, overflow to infinity, NaN to sign | 0x7E00. */
 uint16_t qn_f32_to_f16(float value);
-/** IEEE binary16 to float32, exact. */
+/** IEEE binary16 to float32, exact; a NaN becomes quiet. */
 float qn_f16_to_f32(uint16_t bits);
 /** float32 to bfloat16, round to nearest even; a NaN keeps its upper half with bit 6 set. */
 uint16_t qn_f32_to_bf16(float value);

@@ -64,8 +64,8 @@ const qn_dtype_info *qn_dtype_get(uint32_t id) {
     return &type_table[id];
 }
 
-static char upper(char c) {
-    return c >= 'a' && c <= 'z' ? (char)(c - 'a' + 'A') : c;
+static int upper(char c) {
+    return c >= 'a' && c <= 'z' ? c - 'a' + 'A' : c;
 }
 
 static bool is_same_name(const char *a, const char *b) {

@@ -28,13 +28,14 @@ static qn_status add_product(const qn_eval *e, const qn_recipe *r, const qn_prep
         return QN_E_NOMEM;
     }
     QN_TRY(qn_node_rows(e, left_factor, first, n_rows, left));
-    qn_low_rank_add(e->ready->level, &(qn_low_rank_args){.dst = dst,
-                                                         .left = left,
-                                                         .tiles = p->right,
-                                                         .n_rows = n_rows,
-                                                         .n_cols = r->n_cols,
-                                                         .rank = left_factor->n_cols,
-                                                         .scale = scale});
+    qn_low_rank_add(e->ready->level,
+                    &(qn_low_rank_args){.dst = dst,
+                                        .left = left,
+                                        .tiles = p->right,
+                                        .n_rows = n_rows,
+                                        .n_cols = r->n_cols,
+                                        .rank = left_factor->n_cols,
+                                        .scale = scale});
     qn_scratch_give(e->scratch, left);
     return QN_OK;
 }
@@ -68,8 +69,8 @@ static void apply_magnitude(const qn_recipe *r, const qn_prepared *p, uint64_t f
 }
 
 /** DoRA of rows whose weights are in dst. */
-static qn_status decompose(const qn_eval *e, const qn_recipe *r, const qn_prepared *p, uint64_t first,
-                           uint64_t n_rows, float *dst) {
+static qn_status decompose(const qn_eval *e, const qn_recipe *r, const qn_prepared *p, uint64_t first, uint64_t n_rows,
+                           float *dst) {
     const qn_low_rank *update = &r->as.update;
     const bool is_partial = update->strength != 1.0F;
     const uint64_t n = n_rows * r->n_cols;

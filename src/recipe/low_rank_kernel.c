@@ -37,8 +37,8 @@ void qn_low_rank_panel(const qn_low_rank_args *args, uint64_t first_tile, uint64
             const uint64_t first = t * QN_TILE_COLS;
             const uint64_t left_over = args->n_cols - first;
             const uint64_t width = left_over < QN_TILE_COLS ? left_over : QN_TILE_COLS;
-            add_tile(args->dst + i * args->n_cols + first, args->left + i * rank,
-                     args->tiles + t * rank * QN_TILE_COLS, rank, width, args->scale);
+            add_tile(args->dst + i * args->n_cols + first, args->left + i * rank, args->tiles + t * rank * QN_TILE_COLS,
+                     rank, width, args->scale);
         }
     }
 }

@@ -74,7 +74,7 @@ const qn_recipe *qn_recipe_slice(qn_arena *arena, const qn_recipe *child, uint64
 
 const qn_recipe *qn_recipe_concat(qn_arena *arena, const qn_recipe *const *children, uint64_t n) {
     assert(n > 0);
-    const qn_recipe **copy = qn_arena_array(arena, n, sizeof *copy);
+    const qn_recipe **copy = qn_arena_array(arena, n, sizeof(const qn_recipe *));
     uint64_t *starts = qn_arena_array(arena, n, sizeof *starts);
     uint64_t n_rows = 0;
     bool is_merged = false;
@@ -112,8 +112,7 @@ const qn_recipe *qn_recipe_transpose(qn_arena *arena, const qn_recipe *child) {
 
 const qn_recipe *qn_recipe_rope_pairs(qn_arena *arena, const qn_recipe *child, uint64_t n_head) {
     assert(child == NULL || (n_head > 0 && child->n_rows % n_head == 0 && child->n_rows / n_head % 2 == 0));
-    qn_recipe *r =
-        child == NULL ? NULL : new_parent(arena, QN_NODE_ROPE_PAIRS, child, child->n_rows, child->n_cols);
+    qn_recipe *r = child == NULL ? NULL : new_parent(arena, QN_NODE_ROPE_PAIRS, child, child->n_rows, child->n_cols);
     if (r != NULL) {
         r->as.n_head = n_head;
     }
@@ -157,8 +156,8 @@ const qn_recipe *qn_recipe_low_rank(qn_arena *arena, const qn_recipe *child, con
     }
     assert(update->left->n_rows == child->n_rows && update->right->n_cols == child->n_cols);
     assert(update->left->n_cols == update->right->n_rows);
-    assert(magnitude == NULL || is_same_product(magnitude->n_rows, magnitude->n_cols, 1,
-                                                update->by_column ? child->n_cols : child->n_rows));
+    assert(magnitude == NULL ||
+           is_same_product(magnitude->n_rows, magnitude->n_cols, 1, update->by_column ? child->n_cols : child->n_rows));
     (void)magnitude;
     qn_recipe *r = new_parent(arena, QN_NODE_LOW_RANK, child, child->n_rows, child->n_cols);
     if (r != NULL) {

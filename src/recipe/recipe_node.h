@@ -35,8 +35,8 @@ struct qn_recipe {
             uint64_t row_bytes;
             qn_dtype type;
         } bytes;
-        const float *values;  /* [n_rows, n_cols] */
-        uint64_t first_row;   /* slice */
+        const float *values; /* [n_rows, n_cols] */
+        uint64_t first_row;  /* slice */
         struct {
             const qn_recipe *const *children;
             const uint64_t *starts; /* [n] first row of each child */

@@ -82,7 +82,7 @@ qn_status qn_ready_open(const qn_recipe *r, qn_cpu_level level, qn_ready **out, 
         ready->items = qn_new_array(n_items, sizeof *ready->items);
     }
     if (ready == NULL || ready->items == NULL) {
-        qn_ready_close(ready);
+        free(ready);
         return qn_fail_nomem(err, "a recipe's updates", n_items * sizeof *ready->items);
     }
     walk w = {ready, {ready, &scratch, err}, QN_OK};
@@ -100,7 +100,7 @@ void qn_ready_close(qn_ready *ready) {
     if (ready == NULL) {
         return;
     }
-    for (uint64_t i = 0; i < ready->n_items; i++) {
+    for (uint64_t i = 0; ready->items != NULL && i < ready->n_items; i++) {
         clear_item(&ready->items[i]);
     }
     free(ready->items);

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * executor.c: runs a plan. Workers take units in order from a counter; a unit's rows are made once, checked, encoded
+ * executor.c: runs a plan. Workers take units in order; a unit's rows are made once, checked, encoded
  * for each type that is wanted, and written where the plan says. What a unit writes depends on nothing but the unit,
  * so the outputs are the same for any number of threads and any interruption.
  *
- * One lock guards the first error, the state's counts, progress, events and the tensors that are ready; no file is
+ * One lock guards the next unit, the first error, the state's counts, progress, events and the tensors that are ready; no file is
  * read or written and nothing is encoded under it.
  */
 #include "base/hash.h"
@@ -46,9 +46,9 @@ typedef struct run {
     tensor_run *tensors;
     worker_memory *workers;
     unsigned n_workers;
-    atomic_uint_fast64_t next_unit;
     atomic_bool has_stopped;
     pthread_mutex_t lock;
+    uint64_t next_unit;        /* the first that no worker has taken */
     pthread_cond_t has_opened; /* a recipe was opened, or the run has stopped */
     qn_status status;
     qn_error *err; /* filled by the first failure */
@@ -166,8 +166,8 @@ static qn_status check_finite(unit_work *w) {
     }
     const uint64_t n_cols = qn_recipe_cols(w->tensor->recipe);
     return qn_fail(w->err, QN_E_RANGE,
-                   "%s%stensor '%s' row %llu column %llu is %s: training diverged here, or the file is damaged; take an "
-                   "earlier checkpoint, or write it all the same with --allow-nan",
+                   "%s%stensor '%s' row %llu column %llu is %s: training diverged here, or the file is damaged; "
+                   "take an earlier checkpoint, or write it all the same with --allow-nan",
                    w->source.is_bytes ? qn_file_path(w->source.file) : "", w->source.is_bytes ? ": " : "",
                    w->tensor->name, (unsigned long long)(w->unit.first_row + at / n_cols),
                    (unsigned long long)(at % n_cols), isnan(rows[at]) ? "NaN" : "infinite");
@@ -264,15 +264,15 @@ static void warn_of_values(const unit_work *w) {
     if (w->n_nonfinite > 0 && !t->has_warned_nonfinite) {
         t->has_warned_nonfinite = true;
         qn_job_warn(w->run->job,
-                    "tensor '%s' has NaN or infinite weights (from row %llu on, at least); F32, F16 and BF16 keep them, "
-                    "quantised types have 0 in their place",
+                    "tensor '%s' has NaN or infinite weights (from row %llu on, at least); F32, F16 and BF16 keep "
+                    "them, quantised types have 0 in their place",
                     w->tensor->name, (unsigned long long)w->unit.first_row);
     }
     if (w->has_overflow && !t->has_warned_overflow) {
         t->has_warned_overflow = true;
         qn_job_warn(w->run->job,
-                    "tensor '%s' has weights beyond 65504, the largest that F16 can hold: they became infinite; take BF16 "
-                    "or F32 instead",
+                    "tensor '%s' has weights beyond 65504, the largest that F16 can hold: they became infinite; "
+                    "take BF16 or F32 instead",
                     w->tensor->name);
     }
 }
@@ -318,9 +318,6 @@ static qn_status run_unit(run *r, worker_memory *memory, uint64_t index, qn_erro
     unit_work w = {.run = r, .memory = memory, .unit = qn_stream_unit_at(r->plan, index), .err = err};
     w.tensor = &r->plan->tensors[w.unit.tensor];
     w.source = qn_stream_source_of(w.tensor);
-    (void)pthread_mutex_lock(&r->lock);
-    qn_progress_stage(&r->progress, w.tensor->stage);
-    (void)pthread_mutex_unlock(&r->lock);
     QN_TRY(load_rows(&w));
     if (needs_rows(&w)) {
         QN_TRY(check_finite(&w));
@@ -329,18 +326,27 @@ static qn_status run_unit(run *r, worker_memory *memory, uint64_t index, qn_erro
     return finish_unit(&w);
 }
 
+/** The next unit that is not done, its stage announced: stages follow each other as the units do. */
+static bool take_unit(run *r, uint64_t *index) {
+    (void)pthread_mutex_lock(&r->lock);
+    while (r->next_unit < r->plan->n_units && r->state->is_done[r->next_unit] != 0) {
+        r->next_unit++;
+    }
+    const bool is_taken = r->next_unit < r->plan->n_units;
+    if (is_taken) {
+        *index = r->next_unit++;
+        qn_progress_stage(&r->progress, r->plan->tensors[qn_stream_unit_at(r->plan, *index).tensor].stage);
+    }
+    (void)pthread_mutex_unlock(&r->lock);
+    return is_taken;
+}
+
 static void work(void *shared, unsigned worker) {
     run *r = shared;
     qn_error err = {QN_OK, ""};
-    while (!atomic_load(&r->has_stopped)) {
-        const uint64_t index = atomic_fetch_add(&r->next_unit, 1);
+    uint64_t index = 0;
+    while (!atomic_load(&r->has_stopped) && take_unit(r, &index)) {
         qn_status status = QN_OK;
-        if (index >= r->plan->n_units) {
-            return;
-        }
-        if (r->state->is_done[index] != 0) {
-            continue;
-        }
         if (qn_job_is_cancelled(r->job)) {
             status = qn_fail(&err, QN_E_INTERRUPTED, "interrupted; what was written is kept, the same command goes on");
         } else {
@@ -451,7 +457,6 @@ static qn_status run_plan(run *r, qn_error *err) {
 qn_status qn_stream_run(const qn_stream_plan *plan, qn_stream_state *state, const qn_stream_options *options,
                         qn_job *job, qn_error *err) {
     run r = {.plan = plan, .state = state, .options = options, .job = job, .err = err};
-    atomic_init(&r.next_unit, 0);
     atomic_init(&r.has_stopped, false);
     if (pthread_mutex_init(&r.lock, NULL) != 0) {
         return qn_fail_nomem(err, "a lock", sizeof r.lock);

@@ -8,7 +8,7 @@
 
 /** Where one output keeps one tensor. */
 typedef struct qn_stream_place {
-    bool is_wanted;    /**< false: this output has no such tensor */
+    bool is_wanted; /**< false: this output has no such tensor */
     qn_dtype type;
     uint32_t file;     /**< index into qn_stream_plan.files */
     uint64_t file_off; /**< of the tensor's first byte */
@@ -17,7 +17,7 @@ typedef struct qn_stream_place {
 
 /** A tensor to be streamed. */
 typedef struct qn_stream_tensor {
-    const char *name;        /**< GGUF name, for events and messages */
+    const char *name; /**< GGUF name, for events and messages */
     const qn_recipe *recipe;
     const char *stage;       /**< the stage its work is told under: "Merge LoRA", "Quantization", … */
     qn_stream_place *places; /**< [n_outputs] */
@@ -88,8 +88,8 @@ QN_NODISCARD qn_status qn_stream_run(const qn_stream_plan *plan, qn_stream_state
  *                   otherwise every unit must match (verification, emits progress under "Verify")
  * @return QN_OK; QN_E_IO, naming file, tensor and rows, when bytes came back changed; QN_E_INTERRUPTED; QN_E_NOMEM
  */
-QN_NODISCARD qn_status qn_stream_verify(const qn_stream_plan *plan, qn_stream_state *state, bool only_done,
-                                        qn_job *job, qn_error *err);
+QN_NODISCARD qn_status qn_stream_verify(const qn_stream_plan *plan, qn_stream_state *state, bool only_done, qn_job *job,
+                                        qn_error *err);
 
 /** Bytes of memory a run with n_threads will use at most, buffers and state together. */
 uint64_t qn_stream_memory(const qn_stream_plan *plan, unsigned n_threads);

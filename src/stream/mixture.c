@@ -121,8 +121,7 @@ static qn_dtype type_by_rules(const chooser *c, const entry *e, qn_role role) {
     qn_dtype type = c->target->base;
     for (uint64_t i = 0; i < qn_n_mixture_rules; i++) {
         const qn_mixture_rule *rule = &qn_mixture_rules[i];
-        if ((rule->roles >> role & 1) != 0 && (rule->targets & target) != 0 &&
-            (rule->conditions & ~holds) == 0) {
+        if ((rule->roles >> role & 1) != 0 && (rule->targets & target) != 0 && (rule->conditions & ~holds) == 0) {
             type = rule->type;
             break;
         }
@@ -171,7 +170,8 @@ static qn_status fit_shape(const chooser *c, qn_mixture_tensor *t, qn_error *err
     const qn_dtype other = substitute(t->type);
     if (other == QN_F32) {
         return qn_fail(err, QN_E_UNSUPPORTED,
-                       "target %s: rows of tensor '%s' have %llu weights, not a multiple of %s's block of %u; take Q8_0",
+                       "target %s: rows of tensor '%s' have %llu weights, not a multiple of %s's block of %u; "
+                       "take Q8_0",
                        c->target->name, t->name, (unsigned long long)n_cols, qn_dtype_get((uint32_t)t->type)->name,
                        qn_dtype_get((uint32_t)t->type)->block_len);
     }

@@ -19,20 +19,20 @@ const qn_target *qn_target_find(const char *name);
 
 /** What the rules ask of a model. */
 typedef struct qn_mixture_model {
-    const char *arch;     /**< GGUF architecture name */
+    const char *arch; /**< GGUF architecture name */
     uint64_t n_layer;
-    uint64_t n_head;      /**< of layer 0 */
-    uint64_t n_head_kv;   /**< of layer 0 */
-    uint64_t n_expert;    /**< 0 for dense models */
+    uint64_t n_head;    /**< of layer 0 */
+    uint64_t n_head_kv; /**< of layer 0 */
+    uint64_t n_expert;  /**< 0 for dense models */
     bool has_imatrix;
 } qn_mixture_model;
 
 /** A tensor, in and out. */
 typedef struct qn_mixture_tensor {
     const char *name;
-    qn_shape shape;     /**< slowest first */
+    qn_shape shape;       /**< slowest first */
     qn_dtype unquantized; /**< the type the tensor has in the unquantised file; kept where it must not be quantised */
-    qn_dtype type;      /**< out */
+    qn_dtype type;        /**< out */
 } qn_mixture_tensor;
 
 /**

@@ -62,9 +62,9 @@ typedef enum qn_role {
 
 /** Conditions; a rule holds when all of its bits do. i and n are the tensor's index and its limit (mixes.md 3). */
 enum {
-    QN_IF_GQA4 = 1 << 0,            /* at least 4 query heads a key head */
-    QN_IF_EXPERTS4 = 1 << 1,        /* at least 4 experts */
-    QN_IF_EXPERTS8 = 1 << 2,        /* exactly 8 experts */
+    QN_IF_GQA4 = 1 << 0,     /* at least 4 query heads a key head */
+    QN_IF_EXPERTS4 = 1 << 1, /* at least 4 experts */
+    QN_IF_EXPERTS8 = 1 << 2, /* exactly 8 experts */
     QN_IF_NOT_EXPERTS8 = 1 << 3,
     QN_IF_FALCON = 1 << 4,
     QN_IF_NOT_FALCON = 1 << 5,

@@ -43,13 +43,14 @@ void qn_progress_add(qn_progress *p, qn_progress_at at, uint64_t n_bytes) {
     const double rate = rate_of(p, now_s);
     p->last_s = now_s;
     add_sample(p, now_s);
-    qn_job_emit(p->job, (qn_event){.kind = QN_EVENT_PROGRESS,
-                                   .stage = p->stage,
-                                   .tensor = at.tensor,
-                                   .tensor_index = at.tensor_index,
-                                   .n_tensors = p->n_tensors,
-                                   .bytes_done = p->bytes_done,
-                                   .bytes_total = p->bytes_total,
-                                   .rate = rate,
-                                   .eta_s = rate > 0.0 ? (double)(p->bytes_total - p->bytes_done) / rate : -1.0});
+    qn_job_emit(p->job,
+                (qn_event){.kind = QN_EVENT_PROGRESS,
+                           .stage = p->stage,
+                           .tensor = at.tensor,
+                           .tensor_index = at.tensor_index,
+                           .n_tensors = p->n_tensors,
+                           .bytes_done = p->bytes_done,
+                           .bytes_total = p->bytes_total,
+                           .rate = rate,
+                           .eta_s = rate > 0.0 ? (double)(p->bytes_total - p->bytes_done) / rate : -1.0});
 }

@@ -77,9 +77,8 @@ qn_status qn_stream_state_new(const qn_stream_plan *plan, qn_stream_state *out, 
     const uint64_t n_outputs = plan->n_outputs == 0 ? 1 : plan->n_outputs;
     *out = (qn_stream_state){NULL, NULL, 0};
     out->is_done = qn_new_array(plan->n_units, 1);
-    out->hashes = plan->n_units > UINT64_MAX / n_outputs
-        ? NULL
-        : qn_new_array(plan->n_units * n_outputs, sizeof *out->hashes);
+    out->hashes = plan->n_units > UINT64_MAX / n_outputs ? NULL
+                                                         : qn_new_array(plan->n_units * n_outputs, sizeof *out->hashes);
     if (out->is_done == NULL || out->hashes == NULL) {
         qn_stream_state_clear(out);
         return qn_fail_nomem(err, "the sums of a job's units", plan->n_units * n_outputs * sizeof *out->hashes);

@@ -25,6 +25,7 @@ typedef struct qn_stream_source {
     uint64_t row_bytes;
 } qn_stream_source;
 
+/** The source of a tensor. */
 qn_stream_source qn_stream_source_of(const qn_stream_tensor *tensor);
 
 /** Bytes that one worker needs at most for a unit of any tensor. */
@@ -34,6 +35,7 @@ typedef struct qn_stream_sizes {
     uint64_t coded; /**< rows as one output has them */
 } qn_stream_sizes;
 
+/** The buffers that a plan that was cut needs. */
 qn_stream_sizes qn_stream_sizes_of(const qn_stream_plan *plan);
 
 /** total * part / whole without overflow, rounded down, and exactly total for the whole; part <= whole. */

@@ -51,13 +51,13 @@ static qn_status tell_difference(const verification *v, const qn_stream_unit *un
     const qn_stream_tensor *t = &v->plan->tensors[unit->tensor];
     const qn_stream_place *place = &t->places[output];
     const bool is_undone = v->state->is_done[unit->index] == 0;
-    return qn_fail(err, is_undone ? QN_E_INTERNAL : QN_E_IO,
-                   "%s: tensor '%s' rows %llu to %llu (byte %llu on) %s", v->plan->files[place->file].path, t->name,
-                   (unsigned long long)unit->first_row, (unsigned long long)(unit->first_row + unit->n_rows - 1),
+    return qn_fail(err, is_undone ? QN_E_INTERNAL : QN_E_IO, "%s: tensor '%s' rows %llu to %llu (byte %llu on) %s",
+                   v->plan->files[place->file].path, t->name, (unsigned long long)unit->first_row,
+                   (unsigned long long)(unit->first_row + unit->n_rows - 1),
                    (unsigned long long)(place->file_off + unit->first_row * place->row_bytes),
                    is_undone ? "were never written"
-                             : "did not come back from the disk as they were written: the disk or its cable is failing, "
-                               "or another program writes to the file");
+                             : "did not come back from the disk as they were written: the disk is failing, or another "
+                               "program writes to the file");
 }
 
 static qn_status verify_unit(verification *v, const qn_stream_unit *unit, unsigned char *buffer, qn_error *err) {

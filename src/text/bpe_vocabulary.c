@@ -114,6 +114,9 @@ qn_status qn_bpe_read_map(const json_t *map, const char *where, qn_token_list *l
 qn_status qn_bpe_read_tokens(const json_t *tokenizer, const char *where, qn_token_list *list, qn_error *err) {
     const json_t *model = json_object_get(tokenizer, "model");
     const char *type = qn_json_string(model, "type");
+    if (type == NULL && json_is_array(json_object_get(model, "vocab"))) {
+        type = "Unigram"; /* old files do not say so, but only these have a list of texts and scores */
+    }
     if (!json_is_object(model)) {
         return qn_fail(err, QN_E_FORMAT, "%s: has no model: not a tokenizer.json of the tokenizers library", where);
     }

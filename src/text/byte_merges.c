@@ -89,10 +89,23 @@ static void merge_parts(parts *p, qn_text token, const qn_text_index *index, int
     }
 }
 
-static qn_status put_merge(qn_arena *arena, qn_text token, size_t split, qn_merges *out, qn_error *err) {
+/* Merges while their number is not known. */
+typedef struct merge_list {
+    qn_text *items; /* owned; the texts are in an arena */
+    uint64_t n;
+    uint64_t cap;
+} merge_list;
+
+static qn_status put_merge(qn_arena *arena, qn_text token, size_t split, merge_list *out, qn_error *err) {
     char *line = qn_arena_array(arena, token.len * 2 + 2, 1);
-    if (line == NULL) {
-        return qn_fail_nomem(err, "merge", token.len * 2 + 2);
+    if (line != NULL && out->n == out->cap) {
+        const uint64_t cap = out->cap == 0 ? 4096 : out->cap * 2;
+        qn_text *items = cap > QN_MAX_MERGES ? NULL : qn_resize_array(out->items, cap, sizeof *items);
+        out->items = items == NULL ? out->items : items;
+        out->cap = items == NULL ? out->cap : cap;
+    }
+    if (line == NULL || out->n == out->cap) {
+        return qn_fail_nomem(err, "merges", token.len * 2 + 2);
     }
     size_t n = put_bytes(line, (const unsigned char *)token.bytes, split);
     line[n++] = ' ';
@@ -101,27 +114,88 @@ static qn_status put_merge(qn_arena *arena, qn_text token, size_t split, qn_merg
     return QN_OK;
 }
 
-qn_status qn_recover_merges(const qn_text *tokens, uint64_t n, qn_arena *arena, qn_merges *out, qn_error *err) {
+/* The canonical merge of a token: what byte-pair merging below its own rank leaves, when that is two parts. */
+static qn_status put_canonical(parts *p, const qn_text *tokens, uint64_t id, const qn_text_index *index,
+                               qn_arena *arena, merge_list *out, qn_error *err) {
+    merge_parts(p, tokens[id], index, (int64_t)id);
+    return p->n == 2 ? put_merge(arena, tokens[id], p->starts[1], out, err) : QN_OK;
+}
+
+/* A token cut in two known ones. */
+typedef struct cut {
+    int64_t left;
+    int64_t right;
+    size_t split;
+} cut;
+
+static int compare_cuts(const void *a, const void *b) {
+    const cut *x = a;
+    const cut *y = b;
+    if (x->left != y->left) {
+        return x->left < y->left ? -1 : 1;
+    }
+    return (x->right > y->right) - (x->right < y->right);
+}
+
+/* Every cut into two tokens is a merge: what tiktoken itself does, which knows only ranks. */
+static qn_status put_all_cuts(cut *cuts, qn_text token, const qn_text_index *index, qn_arena *arena, merge_list *out,
+                              qn_error *err) {
+    size_t n = 0;
+    for (size_t split = 1; split < token.len; split++) {
+        const int64_t left = qn_text_index_find(index, (qn_text){token.bytes, split});
+        const int64_t right = left == QN_NO_TOKEN
+                                  ? QN_NO_TOKEN
+                                  : qn_text_index_find(index, (qn_text){token.bytes + split, token.len - split});
+        if (right != QN_NO_TOKEN) {
+            cuts[n++] = (cut){left, right, split};
+        }
+    }
+    qsort(cuts, n, sizeof *cuts, compare_cuts);
+    for (size_t i = 0; i < n; i++) {
+        QN_TRY(put_merge(arena, token, cuts[i].split, out, err));
+    }
+    return QN_OK;
+}
+
+static qn_status recover(const qn_text *tokens, uint64_t n, bool all_cuts, qn_arena *arena, merge_list *out,
+                         qn_error *err) {
     qn_text_index index;
     parts *p = qn_new_array(1, sizeof *p);
-    qn_status status = QN_OK;
-    *out = (qn_merges){.items = qn_arena_array(arena, n, sizeof *out->items)};
-    if (p == NULL || out->items == NULL) {
+    cut *cuts = qn_new_array(MAX_TOKEN_BYTES, sizeof *cuts);
+    if (p == NULL || cuts == NULL) {
         free(p);
-        return qn_fail_nomem(err, "merges", (size_t)n * sizeof *out->items);
+        free(cuts);
+        return qn_fail_nomem(err, "merges", sizeof *p);
     }
-    status = qn_text_index_open(&index, tokens, n, err);
+    qn_status status = qn_text_index_open(&index, tokens, n, err);
     for (uint64_t id = 0; id < n && status == QN_OK; id++) {
         if (tokens[id].bytes == NULL || tokens[id].len < 2 || tokens[id].len > MAX_TOKEN_BYTES) {
             continue;
         }
-        merge_parts(p, tokens[id], &index, (int64_t)id);
-        if (p->n == 2) {
-            status = put_merge(arena, tokens[id], p->starts[1], out, err);
-        }
+        status = all_cuts ? put_all_cuts(cuts, tokens[id], &index, arena, out, err)
+                          : put_canonical(p, tokens, id, &index, arena, out, err);
     }
     qn_text_index_clear(&index);
+    free(cuts);
     free(p);
+    return status;
+}
+
+qn_status qn_recover_merges(const qn_text *tokens, uint64_t n, bool all_cuts, qn_arena *arena, qn_merges *out,
+                            qn_error *err) {
+    merge_list list = {0};
+    qn_status status = recover(tokens, n, all_cuts, arena, &list, err);
+    qn_text *items = qn_arena_array(arena, list.n, sizeof *items);
+    if (status == QN_OK && items == NULL) {
+        status = qn_fail_nomem(err, "merges", (size_t)list.n * sizeof *items);
+    }
+    if (status == QN_OK) {
+        if (list.n > 0) {
+            memcpy(items, list.items, (size_t)list.n * sizeof *items);
+        }
+        *out = (qn_merges){items, list.n};
+    }
+    free(list.items);
     return status;
 }
 

@@ -13,7 +13,6 @@
 
 enum { MAX_TEMPLATES = 64 };
 static const uint64_t MAX_TEMPLATE_BYTES = 16U << 20;
-static const uint64_t MAX_CONFIG_BYTES = 512U << 20;
 
 typedef struct template_list {
     qn_arena *arena;
@@ -98,7 +97,7 @@ static qn_status read_json(template_list *list, const char *dir, const char *fil
     if (!qn_is_file(path)) {
         return QN_OK;
     }
-    QN_TRY(qn_json_load_object(path, MAX_CONFIG_BYTES, &object, err));
+    QN_TRY(qn_vocab_load_object(path, &object, err));
     const json_t *value = json_object_get(object, "chat_template");
     if (json_is_string(value)) {
         status = copy_text(list->arena, json_string_value(value), json_string_length(value), &list->main, err);

@@ -232,9 +232,12 @@ static void append_normal(qn_buffer *out, const char *text) {
             continue;
         }
         const char c = text[i];
-        if (c == '\\' && text[i + 1] != '\0') {
-            qn_buffer_append(out, text + i, 2);
-            i += 2;
+        if (c == '\\' && text[i + 1] != '\0') { /* with its braces: the one that closes \p{L} is no quantifier */
+            const bool has_brace = (text[i + 1] == 'p' || text[i + 1] == 'P') && text[i + 2] == '{';
+            const char *close = has_brace ? strchr(text + i, '}') : NULL;
+            const size_t n_escape = close == NULL ? 2 : (size_t)(close - (text + i)) + 1;
+            qn_buffer_append(out, text + i, n_escape);
+            i += n_escape;
             continue;
         }
         in_class = c == '[' ? true : c == ']' ? false : in_class;

@@ -222,18 +222,19 @@ static int64_t find_any(const reader *r, const char *const *texts, size_t n) {
     return id;
 }
 
-/* A vocabulary without any JSON file beside it has no names for its roles but the usual ones. */
+/* A vocabulary without JSON files beside it names its roles by the usual texts only. */
 static void guess_by_text(reader *r) {
     static const char *const ends[] = {"<|end_of_text|>", "<|endoftext|>", "</s>", "<eos>", "<|im_end|>", "[EOS]"};
-    static const char *const begins[] = {"<|begin_of_text|>", "<s>", "<|endoftext|>"};
-    const bool has_no_json = r->files->kind == QN_VOCAB_TIKTOKEN || r->files->kind == QN_VOCAB_TEKKEN;
+    static const char *const begins[] = {"<|begin_of_text|>", "<s>", "<bos>", "<|endoftext|>"};
+    const qn_vocab_kind kind = r->files->kind;
+    const bool has_no_json = kind == QN_VOCAB_TIKTOKEN || kind == QN_VOCAB_TEKKEN || kind == QN_VOCAB_SPM;
     if (r->ids[ROLE_EOS] == QN_NO_TOKEN) {
         r->ids[ROLE_EOS] = find_any(r, ends, sizeof ends / sizeof ends[0]);
     }
     if (r->ids[ROLE_BOS] == QN_NO_TOKEN && has_no_json) {
         r->ids[ROLE_BOS] = find_any(r, begins, sizeof begins / sizeof begins[0]);
     }
-    if (r->ids[ROLE_UNK] == QN_NO_TOKEN && r->files->kind == QN_VOCAB_TEKKEN) {
+    if (r->ids[ROLE_UNK] == QN_NO_TOKEN && has_no_json) {
         r->ids[ROLE_UNK] = find_text(r, "<unk>");
     }
     if (r->ids[ROLE_EOS] == QN_NO_TOKEN) {

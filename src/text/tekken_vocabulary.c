@@ -99,7 +99,7 @@ qn_status qn_tekken_read(const json_t *tekken, const char *where, qn_token_list 
         status = put_ranks(&raw, n_special, list, err);
     }
     if (status == QN_OK) {
-        status = qn_recover_merges(raw.texts, raw.n, list->arena, out, err);
+        status = qn_recover_merges(raw.texts, raw.n, true, list->arena, out, err);
     }
     qn_token_list_clear(&raw);
     return status;

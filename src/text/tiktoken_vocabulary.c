@@ -114,6 +114,12 @@ static qn_status read_lines(const char *where, const char *text, size_t len, qn_
     return raw->n > 0 ? QN_OK : qn_fail(err, QN_E_FORMAT, "%s: holds no tokens", where);
 }
 
+/* Llama 3 calls the file tokenizer.model, Qwen qwen.tiktoken. */
+static bool is_named_tiktoken(const char *path) {
+    const size_t n = strlen(path);
+    return n > 9 && strcmp(path + n - 9, ".tiktoken") == 0;
+}
+
 qn_status qn_tiktoken_read(const char *where, const char *text, size_t len, qn_token_list *list, qn_merges *out,
                            qn_error *err) {
     qn_token_list raw = qn_token_list_new(list->arena);
@@ -126,7 +132,8 @@ qn_status qn_tiktoken_read(const char *where, const char *text, size_t len, qn_t
         }
     }
     if (status == QN_OK) {
-        status = qn_recover_merges(raw.texts, raw.n, list->arena, out, err);
+        /* As the published conversions have it: Qwen's and its like have one merge a token, Llama 3's has all. */
+        status = qn_recover_merges(raw.texts, raw.n, !is_named_tiktoken(where), list->arena, out, err);
     }
     qn_token_list_clear(&raw);
     return status;
@@ -161,12 +168,6 @@ static qn_status put_qwen1(qn_token_list *list, qn_error *err) {
         QN_TRY(put_control(list, QWEN1_RANKS + 3 + i, text, err));
     }
     return QN_OK;
-}
-
-/* Llama 3 calls the file tokenizer.model, Qwen qwen.tiktoken. */
-static bool is_named_tiktoken(const char *path) {
-    const size_t n = strlen(path);
-    return n > 9 && strcmp(path + n - 9, ".tiktoken") == 0;
 }
 
 qn_status qn_tiktoken_put_specials(const char *path, qn_token_list *list, qn_error *err) {

@@ -83,6 +83,8 @@ QN_NODISCARD qn_status qn_vocab_search(const qn_vocab_request *request, qn_arena
                                        qn_error *err);
 /** Frees the documents; accepts a zeroed one. */
 void qn_vocab_files_clear(qn_vocab_files *files);
+/** Reads a JSON object; integers too large for 64 bits (Python's "no limit") are read as floats. */
+QN_NODISCARD qn_status qn_vocab_load_object(const char *path, json_t **out, qn_error *err);
 /** Reads a vocabulary's text file whole. A Git-LFS pointer is refused, saying what to do. Free with free(). */
 QN_NODISCARD qn_status qn_vocab_read_file(const char *path, char **text, size_t *len, qn_error *err);
 
@@ -178,12 +180,13 @@ QN_NODISCARD qn_status qn_tekken_read(const json_t *tekken, const char *where, q
 /** Bytes in GPT-2's byte alphabet (each byte one printable code point), in an arena. bytes NULL when short. */
 qn_text qn_byte_alphabet(qn_arena *arena, const void *bytes, size_t len);
 /**
- * Recovers merges from ranks: for each token longer than a byte, byte-pair merging with the tokens of lower rank;
- * when exactly two parts remain they are its merge.
- * @param tokens [n] raw bytes by rank; absent ones (bytes NULL) are passed over
+ * Recovers merges from ranks, in the order of the tokens they form.
+ * @param tokens   [n] raw bytes by rank; absent ones (bytes NULL) are passed over
+ * @param all_cuts true: every cut of a token into two tokens is a merge, as tiktoken itself merges; of one token
+ *                 by the ranks of left and right. false: only the cut that merging with lower ranks ends in
  */
-QN_NODISCARD qn_status qn_recover_merges(const qn_text *tokens, uint64_t n, qn_arena *arena, qn_merges *out,
-                                         qn_error *err);
+QN_NODISCARD qn_status qn_recover_merges(const qn_text *tokens, uint64_t n, bool all_cuts, qn_arena *arena,
+                                         qn_merges *out, qn_error *err);
 /** Decodes base64 into an arena. @return false for characters or a length that are not base64, or when short */
 bool qn_base64_decode(qn_arena *arena, const char *text, size_t len, qn_text *out);
 

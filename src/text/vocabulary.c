@@ -147,16 +147,6 @@ static qn_status read_merges_file(building *b, qn_error *err) {
     return status == QN_OK ? status : qn_fail_at(err, status, "%s", b->files.merges_path);
 }
 
-/* Loads a JSON object whose place no other function keeps. */
-static qn_status load_own(const char *path, json_t **out, qn_error *err) {
-    char *text = NULL;
-    size_t len = 0;
-    QN_TRY(qn_vocab_read_file(path, &text, &len, err));
-    const qn_status status = qn_json_parse(path, text, len, out, err);
-    free(text);
-    return status;
-}
-
 /* Nothing lists the control tokens of the oldest files: those that look like it are. */
 static void retype_by_look(qn_token_list *list) {
     for (uint64_t id = 0; id < list->n; id++) {
@@ -184,7 +174,7 @@ static qn_status read_lists(building *b, qn_error *err) {
     json_t *map = NULL;
     b->out->model = "gpt2";
     QN_TRY(name_of_class(b, &b->out->pre, err));
-    QN_TRY(load_own(b->files.path, &map, err));
+    QN_TRY(qn_vocab_load_object(b->files.path, &map, err));
     const qn_status status = qn_bpe_read_map(map, b->files.path, &b->list, err);
     json_decref(map);
     QN_TRY(status);
@@ -220,7 +210,7 @@ static qn_status read_tiktoken(building *b, qn_error *err) {
 
 static qn_status read_tekken(building *b, qn_error *err) {
     json_t *tekken = NULL;
-    QN_TRY(load_own(b->files.path, &tekken, err));
+    QN_TRY(qn_vocab_load_object(b->files.path, &tekken, err));
     const qn_status status = qn_tekken_read(tekken, b->files.path, &b->list, &b->merges, err);
     json_decref(tekken);
     QN_TRY(status);

@@ -1,2 +1,2 @@
 # Behind -- a word that begins with a dash is a path.
-quern inspect -- --json
+quern runs -- --json

@@ -16,7 +16,8 @@ DESTDIR=$work/dest cmake --install "$build" --prefix /opt/quern >"$work/log" || 
 mv "$prefix" "$work/moved"
 prefix=$work/moved
 
-for file in bin/quern lib/libquern.a lib/libquern.so lib/pkgconfig/quern.pc share/man/man1/quern.1 include/quern/pack.h; do
+for file in bin/quern lib/libquern.a lib/libquern.so lib/pkgconfig/quern.pc share/man/man1/quern.1 \
+    share/man/man1/quern-pack.1 share/bash-completion/completions/quern include/quern/pack.h; do
     if [ ! -e "$prefix/$file" ]; then
         echo "$file was not installed"
         exit 1

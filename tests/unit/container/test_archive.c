@@ -33,7 +33,8 @@ static void finds_each_of_many_names(void **state) {
     qn_archive *archive = qn_archive_new("gguf");
     qn_error err;
     for (unsigned i = 0; i < 1000; i++) {
-        const qn_archive_tensor t = {.name = qn_arena_printf(qn_archive_arena(archive), "blk.%u.attn_q.weight", i * 7 % 1000)};
+        const qn_archive_tensor t = {
+            .name = qn_arena_printf(qn_archive_arena(archive), "blk.%u.attn_q.weight", i * 7 % 1000)};
         assert_ok(&err, qn_archive_add(archive, &t, &err));
     }
     assert_null(qn_archive_find(archive, "blk.0.attn_q.weight"));

@@ -30,11 +30,16 @@ static void check_scalars(const qn_meta *m) {
         int64_t i;
         double f;
     } cases[] = {
-        {"test.u8", QN_META_U8, 255, 0, 0},          {"test.i8", QN_META_I8, 0, -128, 0},
-        {"test.u16", QN_META_U16, 65535, 0, 0},      {"test.i16", QN_META_I16, 0, -32768, 0},
-        {"test.u32", QN_META_U32, 0xFFFFFFFF, 0, 0}, {"test.i32", QN_META_I32, 0, INT32_MIN, 0},
-        {"test.u64", QN_META_U64, UINT64_MAX, 0, 0}, {"test.i64", QN_META_I64, 0, INT64_MIN, 0},
-        {"test.f32", QN_META_F32, 0, 0, (double)0.1f}, {"test.f64", QN_META_F64, 0, 0, 0.1},
+        {"test.u8", QN_META_U8, 255, 0, 0},
+        {"test.i8", QN_META_I8, 0, -128, 0},
+        {"test.u16", QN_META_U16, 65535, 0, 0},
+        {"test.i16", QN_META_I16, 0, -32768, 0},
+        {"test.u32", QN_META_U32, 0xFFFFFFFF, 0, 0},
+        {"test.i32", QN_META_I32, 0, INT32_MIN, 0},
+        {"test.u64", QN_META_U64, UINT64_MAX, 0, 0},
+        {"test.i64", QN_META_I64, 0, INT64_MIN, 0},
+        {"test.f32", QN_META_F32, 0, 0, (double)0.1f},
+        {"test.f64", QN_META_F64, 0, 0, 0.1},
     };
     for (size_t k = 0; k < sizeof cases / sizeof cases[0]; k++) {
         const qn_meta_value *v = qn_meta_find(m, cases[k].key);
@@ -73,8 +78,7 @@ static void check_arrays(const qn_meta *m) {
         assert_int_equal(v->type, QN_META_ARRAY);
         assert_int_equal(v->as.array.type, cases[k].type);
         assert_int_equal(v->as.array.n, cases[k].n);
-        assert_memory_equal(v->as.array.items, cases[k].items,
-                            (size_t)cases[k].n * qn_meta_type_size(cases[k].type));
+        assert_memory_equal(v->as.array.items, cases[k].items, (size_t)cases[k].n * qn_meta_type_size(cases[k].type));
     }
     const qn_meta_value *v = qn_meta_find(m, "test.arr_str");
     const qn_text *texts = v->as.array.items;
@@ -93,10 +97,8 @@ static void reads_every_type_of_a_golden_file(void **state) {
         uint64_t file_off;
         uint64_t size_bytes;
     } tensors[] = {
-        {"blk.0.attn_norm.weight", QN_F32, {1, {32}}, 0x400, 128},
-        {"m.weight", QN_F32, {2, {3, 32}}, 0x480, 384},
-        {"t3.weight", QN_F16, {3, {2, 3, 4}}, 0x600, 48},
-        {"ids", QN_I32, {1, {5}}, 0x640, 20},
+        {"blk.0.attn_norm.weight", QN_F32, {1, {32}}, 0x400, 128}, {"m.weight", QN_F32, {2, {3, 32}}, 0x480, 384},
+        {"t3.weight", QN_F16, {3, {2, 3, 4}}, 0x600, 48},          {"ids", QN_I32, {1, {5}}, 0x640, 20},
         {"q.weight", QN_Q8_0, {2, {2, 64}}, 0x680, 136},
     };
     for (size_t p = 0; p < 2; p++) {
@@ -180,8 +182,8 @@ static void refuses_what_is_no_little_endian_gguf(void **state) {
 }
 
 /* A file of a set: metadata lines for split.no, split.count, split.tensors.count and one f32 tensor. */
-#define SHARD(no, count, total, name, value)                                                                      \
-    "=GGUF u:3 q:1 q:4 s:general.name u:8 s:set" #no " s:split.no u:2 w:" #no " s:split.count u:2 w:" #count         \
+#define SHARD(no, count, total, name, value)                                                                 \
+    "=GGUF u:3 q:1 q:4 s:general.name u:8 s:set" #no " s:split.no u:2 w:" #no " s:split.count u:2 w:" #count \
     " s:split.tensors.count u:5 u:" #total " s:" name " u:1 q:1 u:0 q:0 a:32 u:" #value " a:32"
 
 static void any_part_opens_the_whole_set(void **state) {
@@ -223,9 +225,11 @@ static void broken_sets_are_refused(void **state) {
     } cases[] = {
         {NULL, SHARD(1, 2, 2, "b", 1), QN_E_NOT_FOUND,
          "m-00001-of-00002.gguf: part 1 of 2 of this split model is missing"},
-        {SHARD(1, 2, 2, "b", 1), SHARD(1, 2, 2, "b", 1), QN_E_FORMAT, "says that it is part 2 of 2, but is in the place of part 1"},
+        {SHARD(1, 2, 2, "b", 1), SHARD(1, 2, 2, "b", 1), QN_E_FORMAT,
+         "says that it is part 2 of 2, but is in the place of part 1"},
         {SHARD(0, 2, 2, "a", 1), SHARD(1, 3, 2, "b", 1), QN_E_FORMAT, "its name does not end in -00002-of-00003.gguf"},
-        {SHARD(0, 2, 9, "a", 1), SHARD(1, 2, 2, "b", 1), QN_E_FORMAT, "belongs to a set of 2 tensors, the first part to one of 9"},
+        {SHARD(0, 2, 9, "a", 1), SHARD(1, 2, 2, "b", 1), QN_E_FORMAT,
+         "belongs to a set of 2 tensors, the first part to one of 9"},
         {SHARD(0, 2, 3, "a", 1), SHARD(1, 2, 3, "b", 1), QN_E_FORMAT, "hold 2 tensors; split.tensors.count says 3"},
         {SHARD(0, 2, 2, "a", 1), SHARD(1, 2, 2, "a", 1), QN_E_FORMAT, "tensor 'a' is in two files"},
         {"=GGUF u:3 q:0 q:0", SHARD(1, 2, 2, "b", 1), QN_E_FORMAT, "says that it is part 1 of 1"},

@@ -27,8 +27,9 @@ static void writes_the_bytes_of_the_specification(void **state) {
     qn_meta_set_string(&m, "s", "hi");
     qn_meta_set_array(&m, "n", QN_META_U16, items, 2);
     assert_ok(&err, qn_gguf_layout(&m, t, 4, &header, &file_bytes, &err));
-    assemble(&wanted, "=GGUF u:3 q:4 q:2 s:s u:8 s:hi s:n u:9 u:2 q:2 w:1 w:258 "
-                      "s:a u:1 q:3 u:0 q:0 s:b.weight u:2 q:32 q:2 u:8 q:32 s:c u:1 q:5 u:1 q:128 s:d u:1 q:1 u:24 q:160 a:32");
+    assemble(&wanted,
+             "=GGUF u:3 q:4 q:2 s:s u:8 s:hi s:n u:9 u:2 q:2 w:1 w:258 "
+             "s:a u:1 q:3 u:0 q:0 s:b.weight u:2 q:32 q:2 u:8 q:32 s:c u:1 q:5 u:1 q:128 s:d u:1 q:1 u:24 q:160 a:32");
     assert_int_equal(header.len, wanted.len);
     assert_memory_equal(header.data, wanted.data, wanted.len);
     static const uint64_t offsets[] = {0, 32, 128, 160};
@@ -128,9 +129,15 @@ static void what_readers_refuse_is_not_written(void **state) {
         {{{.name = "w", .type = QN_U8, .shape = {1, {1}}}}, 1, QN_E_UNSUPPORTED, "does not exist in GGUF"},
         {{{.name = "w", .type = (qn_dtype)5, .shape = {1, {1}}}}, 1, QN_E_UNSUPPORTED, "tensor 'w'"},
         {{{.name = "w", .shape = {1, {INT64_MAX}}}}, 1, QN_E_RANGE, "tensor 'w'"},
-        {{{.name = "v", .type = QN_I8, .shape = {1, {INT64_MAX - 64}}}, {.name = "w", .type = QN_I8, .shape = {1, {64}}}},
-         2, QN_E_RANGE, "larger than 2^63"},
-        {{{.name = "w", .shape = {1, {1}}}, {.name = "w", .shape = {1, {1}}}}, 2, QN_E_RANGE, "two tensors are named 'w'"},
+        {{{.name = "v", .type = QN_I8, .shape = {1, {INT64_MAX - 64}}},
+          {.name = "w", .type = QN_I8, .shape = {1, {64}}}},
+         2,
+         QN_E_RANGE,
+         "larger than 2^63"},
+        {{{.name = "w", .shape = {1, {1}}}, {.name = "w", .shape = {1, {1}}}},
+         2,
+         QN_E_RANGE,
+         "two tensors are named 'w'"},
     };
     qn_arena *arena = qn_arena_new();
     const qn_meta m = qn_meta_new(arena);
@@ -215,9 +222,12 @@ static void strings_keep_any_bytes(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(writes_the_bytes_of_the_specification), cmocka_unit_test(every_value_survives_a_round_trip),
-        cmocka_unit_test(an_empty_file_is_padded),               cmocka_unit_test(what_readers_refuse_is_not_written),
-        cmocka_unit_test(values_must_fit_their_types),           cmocka_unit_test(strings_keep_any_bytes),
+        cmocka_unit_test(writes_the_bytes_of_the_specification),
+        cmocka_unit_test(every_value_survives_a_round_trip),
+        cmocka_unit_test(an_empty_file_is_padded),
+        cmocka_unit_test(what_readers_refuse_is_not_written),
+        cmocka_unit_test(values_must_fit_their_types),
+        cmocka_unit_test(strings_keep_any_bytes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -84,7 +84,7 @@ static void strings_with_zero_bytes_are_no_c_strings(void **state) {
 static void types_have_sizes_and_names(void **state) {
     (void)state;
     static const size_t sizes[] = {1, 1, 2, 2, 4, 4, 4, 1, 0, 0, 8, 8, 8, 0};
-    static const char *const names[] = {"u8",  "i8",  "u16", "i16", "u32", "i32", "f32",
+    static const char *const names[] = {"u8",   "i8",  "u16", "i16", "u32", "i32", "f32",
                                         "bool", "str", "arr", "u64", "i64", "f64", "?"};
     for (unsigned i = 0; i < 14; i++) {
         assert_int_equal(qn_meta_type_size((qn_meta_type)i), sizes[i]);

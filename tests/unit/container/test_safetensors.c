@@ -29,10 +29,10 @@ static qn_status parse(const void *bytes, size_t n, qn_error *err) {
     return status;
 }
 
-#define GOOD                                                                                                           \
-    "{\"__metadata__\":{\"format\":\"pt\",\"k\":\"\\u00e9\"},\"b\":{\"dtype\":\"F16\",\"shape\":[2,3],"                 \
-    "\"data_offsets\":[4,16]},\"a\":{\"dtype\":\"F32\",\"shape\":[],\"data_offsets\":[0,4]},"                           \
-    "\"empty\":{\"dtype\":\"I64\",\"shape\":[0,7],\"data_offsets\":[16,16]},"                                           \
+#define GOOD                                                                                            \
+    "{\"__metadata__\":{\"format\":\"pt\",\"k\":\"\\u00e9\"},\"b\":{\"dtype\":\"F16\",\"shape\":[2,3]," \
+    "\"data_offsets\":[4,16]},\"a\":{\"dtype\":\"F32\",\"shape\":[],\"data_offsets\":[0,4]},"           \
+    "\"empty\":{\"dtype\":\"I64\",\"shape\":[0,7],\"data_offsets\":[16,16]},"                           \
     "\"\\u2581x\":{\"dtype\":\"BOOL\",\"shape\":[2],\"data_offsets\":[16,18]}}      "
 
 static void reads_a_good_file(void **state) {
@@ -78,7 +78,8 @@ static void reads_the_sample_models(void **state) {
     assert_ok(&err, qn_safetensors_open(QN_SAMPLES_DIR "/miller-base/model.safetensors", &a, &err));
     assert_true(qn_archive_n_tensors(a) > 10);
     qn_archive_close(a);
-    assert_ok(&err, qn_safetensors_open(QN_SAMPLES_DIR "/miller-sft/checkpoint-400/adapter_model.safetensors", &a, &err));
+    assert_ok(&err,
+              qn_safetensors_open(QN_SAMPLES_DIR "/miller-sft/checkpoint-400/adapter_model.safetensors", &a, &err));
     assert_true(qn_archive_n_tensors(a) > 10);
     qn_archive_close(a);
 }
@@ -143,18 +144,22 @@ static const struct {
     {ONE("F32", "[1]", "[0,4.0]"), 4, QN_E_FORMAT, "two counts"},
     {ONE("F32", "[1]", "{\"0\":0,\"1\":4}"), 4, QN_E_FORMAT, "two counts"},
     {ONE("F32", "[1]", "[4,0]"), 4, QN_E_FORMAT, "its data_offsets run from 4 to 0"},
-    {ONE("F32", "[2]", "[0,4]"), 4, QN_E_FORMAT, "of shape [2] and type F32 needs 8 bytes; its data_offsets run from 0 to 4"},
+    {ONE("F32", "[2]", "[0,4]"), 4, QN_E_FORMAT,
+     "of shape [2] and type F32 needs 8 bytes; its data_offsets run from 0 to 4"},
     {ONE("BF16", "[]", "[0,4]"), 4, QN_E_FORMAT, "of shape [] and type BF16 needs 2 bytes"},
 
-    {ONE("F32", "[1]", "[4,8]"), 8, QN_E_FORMAT, "tensor 'w' begins at byte 4 of the data, leaving a hole after byte 0"},
+    {ONE("F32", "[1]", "[4,8]"), 8, QN_E_FORMAT,
+     "tensor 'w' begins at byte 4 of the data, leaving a hole after byte 0"},
     {"{" F4("a", "[0,4]") "," F4("b", "[8,12]") "}", 12, QN_E_FORMAT, "leaving a hole after byte 4 where 'a' ends"},
-    {"{" F4("a", "[0,4]") "," F4("b", "[2,6]") "}", 6, QN_E_FORMAT, "tensor 'b' begins at byte 2 of the data, overlapping"},
+    {"{" F4("a", "[0,4]") "," F4("b", "[2,6]") "}", 6, QN_E_FORMAT,
+     "tensor 'b' begins at byte 2 of the data, overlapping"},
     {"{" F4("a", "[0,4]") "," F4("b", "[0,4]") "}", 4, QN_E_FORMAT, "overlapping"},
     {ONE("F32", "[1]", "[0,4]"), 5, QN_E_FORMAT, "1 bytes behind the last tensor"},
     {"{}", 4, QN_E_FORMAT, "4 bytes behind the last tensor"},
     {ONE("F32", "[512]", "[0,2048]"), 1000, QN_E_FORMAT, "is cut off: it has 1,0"},
     {ONE("F32", "[512]", "[0,2048]"), 1000, QN_E_FORMAT, "1,048 are missing: the download is incomplete"},
-    {ONE("I8", "[9223372036854775807]", "[0,9223372036854775807]"), 0, QN_E_FORMAT, "9,223,372,036,854,775,807 are missing"},
+    {ONE("I8", "[9223372036854775807]", "[0,9223372036854775807]"), 0, QN_E_FORMAT,
+     "9,223,372,036,854,775,807 are missing"},
 };
 
 static void broken_headers_are_refused(void **state) {
@@ -234,15 +239,17 @@ static void deep_nesting_is_refused(void **state) {
 
 static void pointers_and_pages_are_told_apart(void **state) {
     (void)state;
-    static const char pointer[] = "version https://git-lfs.github.com/spec/v1\n"
-                                  "oid sha256:4665a39f0b7a3a1f1f2f0c7d2b5d2d7d4a4f5c2c6d6f8f1b2a3c4d5e6f708192\nsize 988097824\n";
+    static const char pointer[] =
+        "version https://git-lfs.github.com/spec/v1\n"
+        "oid sha256:4665a39f0b7a3a1f1f2f0c7d2b5d2d7d4a4f5c2c6d6f8f1b2a3c4d5e6f708192\nsize 988097824\n";
     char *dir = make_temp_dir();
     qn_archive *a = NULL;
     qn_error err;
     char *path = write_text(dir, "model.safetensors", pointer);
     assert_true(qn_is_lfs_pointer(path));
     assert_status(&err, qn_safetensors_open(path, &a, &err), QN_E_NOT_FOUND);
-    assert_message_has(&err, "is a Git-LFS pointer (134 bytes), not the weights (988,097,824 bytes): run 'git lfs pull' in ");
+    assert_message_has(&err,
+                       "is a Git-LFS pointer (134 bytes), not the weights (988,097,824 bytes): run 'git lfs pull' in ");
     assert_message_has(&err, dir);
     free(path);
     path = write_text(dir, "page", "<html><head><title>404</title></head></html>");
@@ -262,9 +269,12 @@ static void pointers_and_pages_are_told_apart(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(reads_a_good_file),          cmocka_unit_test(reads_the_sample_models),
-        cmocka_unit_test(broken_headers_are_refused), cmocka_unit_test(a_file_cut_at_any_byte_is_refused),
-        cmocka_unit_test(header_lengths_are_limited), cmocka_unit_test(deep_nesting_is_refused),
+        cmocka_unit_test(reads_a_good_file),
+        cmocka_unit_test(reads_the_sample_models),
+        cmocka_unit_test(broken_headers_are_refused),
+        cmocka_unit_test(a_file_cut_at_any_byte_is_refused),
+        cmocka_unit_test(header_lengths_are_limited),
+        cmocka_unit_test(deep_nesting_is_refused),
         cmocka_unit_test(pointers_and_pages_are_told_apart),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

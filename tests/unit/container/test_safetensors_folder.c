@@ -18,8 +18,8 @@ static void put_file(const char *dir, const char *name, const char *what) {
     unsigned n = 0;
     for (const char *at = what + 1; *at != '\0'; n++) {
         const int len = (int)strcspn(at, ",");
-        qn_buffer_printf(&json, "%s\"%.*s\":{\"dtype\":\"F32\",\"shape\":[],\"data_offsets\":[%u,%u]}", n == 0 ? "{" : ",",
-                         len, at, n * 4, n * 4 + 4);
+        qn_buffer_printf(&json, "%s\"%.*s\":{\"dtype\":\"F32\",\"shape\":[],\"data_offsets\":[%u,%u]}",
+                         n == 0 ? "{" : ",", len, at, n * 4, n * 4 + 4);
         at += len + (at[len] == ',' ? 1 : 0);
     }
     qn_buffer_text(&json, n == 0 ? "{}" : "}");
@@ -44,7 +44,11 @@ static const struct {
     const char *told;
 } CASES[] = {
     {{{"model.safetensors", "@a,b"}}, QN_OK, 2, 1, ""},
-    {{{"model.safetensors", "@a"}, {"adapter_model.safetensors", "@x"}, {"consolidated.00.safetensors", "@y"}}, QN_OK, 1, 1, ""},
+    {{{"model.safetensors", "@a"}, {"adapter_model.safetensors", "@x"}, {"consolidated.00.safetensors", "@y"}},
+     QN_OK,
+     1,
+     1,
+     ""},
     {{{"model.safetensors", "@a"}, {"model.fp16.safetensors", "@a"}}, QN_OK, 1, 1, ""},
     {{{ONE, "@a"}, {TWO, "@b"}}, QN_OK, 2, 2, ""},
     {{{INDEX, MAP("\"a\":\"" ONE "\",\"b\":\"" TWO "\"")}, {ONE, "@a"}, {TWO, "@b"}}, QN_OK, 2, 2, ""},
@@ -52,14 +56,22 @@ static const struct {
     {{{INDEX, MAP("")}}, QN_OK, 0, 0, ""},
 
     {{{"config.json", "{}"}}, QN_E_NOT_FOUND, 0, 0, "no model*.safetensors in this folder: fetch the weights"},
-    {{{"pytorch_model.bin", "PK"}}, QN_E_NOT_FOUND, 0, 0, "PyTorch weights (pytorch_model*.bin), which quern does not read"},
+    {{{"pytorch_model.bin", "PK"}},
+     QN_E_NOT_FOUND,
+     0,
+     0,
+     "PyTorch weights (pytorch_model*.bin), which quern does not read"},
     {{{"pytorch_model-00001-of-00002.bin", "PK"}}, QN_E_NOT_FOUND, 0, 0, "safe_serialization=True"},
     {{{"adapter_model.safetensors", "@a"}}, QN_E_NOT_FOUND, 0, 0, "an adapter"},
     {{{"tiny.gguf", "GGUF"}}, QN_E_NOT_FOUND, 0, 0, "GGUF files"},
     {{{"model.safetensors.bak", "@a"}}, QN_E_NOT_FOUND, 0, 0, "no model*.safetensors"},
     {{{ONE, "@a"}}, QN_E_NOT_FOUND, 0, 0, "1 of 2 shards are here (" ONE " is one): fetch the others"},
     {{{ONE, "@a"}, {TWO, "@a"}}, QN_E_FORMAT, 0, 0, "tensor 'a' is in two files"},
-    {{{ONE, "@a"}, {TWO, "version https://git-lfs.github.com/spec/v1\nsize 12\n"}}, QN_E_NOT_FOUND, 0, 0, TWO ": is a Git-LFS pointer"},
+    {{{ONE, "@a"}, {TWO, "version https://git-lfs.github.com/spec/v1\nsize 12\n"}},
+     QN_E_NOT_FOUND,
+     0,
+     0,
+     TWO ": is a Git-LFS pointer"},
 
     {{{INDEX, "[1,"}}, QN_E_FORMAT, 0, 0, INDEX ": not valid JSON, line 1 column 3"},
     {{{INDEX, "<!doctype html>"}}, QN_E_FORMAT, 0, 0, INDEX ": is a web page"},
@@ -67,16 +79,29 @@ static const struct {
     {{{INDEX, "{\"weight_map\":[]}"}}, QN_E_FORMAT, 0, 0, "has no \"weight_map\" object"},
     {{{INDEX, MAP("\"a\":\"x\",\"a\":\"y\"")}}, QN_E_FORMAT, 0, 0, "duplicate object key"},
     {{{INDEX, MAP("\"a\":1")}}, QN_E_FORMAT, 0, 0, "tensor 'a' into '(no text)'"},
-    {{{INDEX, MAP("\"a\":\"../model.safetensors\"")}, {"model.safetensors", "@a"}}, QN_E_FORMAT, 0, 0,
+    {{{INDEX, MAP("\"a\":\"../model.safetensors\"")}, {"model.safetensors", "@a"}},
+     QN_E_FORMAT,
+     0,
+     0,
      "puts tensor 'a' into '../model.safetensors', which is not the name of a file in this folder"},
     {{{INDEX, MAP("\"a\":\"/etc/passwd\"")}}, QN_E_FORMAT, 0, 0, "'/etc/passwd'"},
     {{{INDEX, MAP("\"a\":\"sub/m.safetensors\"")}}, QN_E_FORMAT, 0, 0, "not the name of a file"},
     {{{INDEX, MAP("\"a\":\"..\"")}}, QN_E_FORMAT, 0, 0, "'..'"},
     {{{INDEX, MAP("\"a\":\"\"")}}, QN_E_FORMAT, 0, 0, "into ''"},
-    {{{INDEX, MAP("\"a\":\"" ONE "\",\"b\":\"" TWO "\"")}, {ONE, "@a"}}, QN_E_NOT_FOUND, 0, 0, TWO ": is missing: " INDEX " names it, but 1 of 2"},
-    {{{INDEX, MAP("\"a\":\"" ONE "\",\"c\":\"" ONE "\"")}, {ONE, "@a,b"}}, QN_E_FORMAT, 0, 0,
+    {{{INDEX, MAP("\"a\":\"" ONE "\",\"b\":\"" TWO "\"")}, {ONE, "@a"}},
+     QN_E_NOT_FOUND,
+     0,
+     0,
+     TWO ": is missing: " INDEX " names it, but 1 of 2"},
+    {{{INDEX, MAP("\"a\":\"" ONE "\",\"c\":\"" ONE "\"")}, {ONE, "@a,b"}},
+     QN_E_FORMAT,
+     0,
+     0,
      "it names tensors that no shard holds: c; shards hold tensors that it does not name: b: the files"},
-    {{{INDEX, MAP("\"a\":\"" ONE "\"")}, {ONE, "@a,b,c,d,e,f,g,h"}}, QN_E_FORMAT, 0, 0,
+    {{{INDEX, MAP("\"a\":\"" ONE "\"")}, {ONE, "@a,b,c,d,e,f,g,h"}},
+     QN_E_FORMAT,
+     0,
+     0,
      "that it does not name: b, c, d, e, f and 2 more:"},
 };
 

@@ -210,6 +210,12 @@ static int teardown(void **state) {
     return 0;
 }
 
+static uint32_t bits_of(float value) {
+    uint32_t bits = 0;
+    memcpy(&bits, &value, sizeof bits);
+    return bits;
+}
+
 static void check_range(const qn_ready *ready, pair p, uint64_t first, uint64_t n, qn_scratch *scratch) {
     const uint64_t count = n * p.n_cols;
     float *found = malloc((size_t)count * sizeof *found + 1);
@@ -217,7 +223,7 @@ static void check_range(const qn_ready *ready, pair p, uint64_t first, uint64_t 
     assert_non_null(found);
     assert_ok(&err, qn_ready_rows(ready, first, n, found, scratch, &err));
     for (uint64_t i = 0; i < count; i++) {
-        if (memcmp(&found[i], &p.values[first * p.n_cols + i], sizeof *found) != 0) {
+        if (bits_of(found[i]) != bits_of(p.values[first * p.n_cols + i])) {
             print_error("rows [%u, +%u): row %u column %u is %.9g, wanted %.9g\n", (unsigned)first, (unsigned)n,
                         (unsigned)(first + i / p.n_cols), (unsigned)(i % p.n_cols), (double)found[i],
                         (double)p.values[first * p.n_cols + i]);
@@ -252,9 +258,8 @@ static void test_bytes(void **state) {
         qn_dtype type;
         uint64_t n_rows;
         uint64_t n_cols;
-    } cases[] = {{QN_F32, 7, 33},  {QN_F16, 9, 64},    {QN_BF16, 5, 1},      {QN_Q8_0, 11, 96},
-                 {QN_F32, 0, 8},   {QN_BF16, 1, 3000}, {QN_BF16, 300, 1000}, {QN_Q8_0, 3, 131104},
-                 {QN_Q8_0, 0, 32}, {QN_F32, 3, 0}};
+    } cases[] = {{QN_F32, 7, 33},    {QN_F16, 9, 64},      {QN_BF16, 5, 1},      {QN_Q8_0, 11, 96}, {QN_F32, 0, 8},
+                 {QN_BF16, 1, 3000}, {QN_BF16, 300, 1000}, {QN_Q8_0, 3, 131104}, {QN_Q8_0, 0, 32},  {QN_F32, 3, 0}};
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         check(f, bytes(f, cases[i].type, cases[i].n_rows, cases[i].n_cols));
     }
@@ -278,7 +283,7 @@ static void test_rearranged(void **state) {
     check(f, reshape(f, rope_pairs(f, a, 3), 64, 15));
     check(f, rope_pairs(f, a, 1));
     check(f, rope_pairs(f, a, 12));
-    check(f, rope_pairs(f, bytes(f, QN_F16, 256, 1100), 2)); /* a head in several chunks */
+    check(f, rope_pairs(f, bytes(f, QN_F16, 256, 1100), 2));                  /* a head in several chunks */
     check(f, reshape(f, rope_pairs(f, reshape(f, vector, 48, 1), 4), 1, 48)); /* a bias */
 }
 
@@ -354,7 +359,7 @@ static void test_nested(void **state) {
     check(f, lora(f, merged, b, a, 0.25F, 0.5F)); /* two adapters */
     check(f, rope_pairs(f, lora(f, w, b, a, 0.5F, 1.0F), 6));
     check(f, transpose(f, lora(f, w, b, a, 0.5F, 1.0F)));
-    check(f, lora(f, transpose(f, w), transpose(f, a), transpose(f, b), 0.5F, 1.0F)); /* Conv1D */
+    check(f, lora(f, transpose(f, w), transpose(f, a), transpose(f, b), 0.5F, 1.0F));    /* Conv1D */
     check(f, concat(f, (const pair[]){merged, slice(f, merged, 10, 30), w, merged}, 4)); /* experts */
     check(f, slice(f, dora(f, merged, b, a, m, true, 0.5F), 13, 50));
     check(f, dora(f, dora(f, w, b, a, m, true, 1.0F), b, a, m, true, 1.0F));
@@ -367,22 +372,22 @@ static void test_facts(void **state) {
     const pair merged = lora(f, w, bytes(f, QN_F32, 10, 2), bytes(f, QN_F16, 2, 64), 1.0F, 1.0F);
     const struct {
         const qn_recipe *recipe;
-        bool is_bytes;
         uint64_t file_off;
-        qn_dtype type;
         uint64_t source_bytes;
+        qn_dtype type;
+        bool is_bytes;
         bool is_merged;
     } cases[] = {
-        {w.recipe, true, 24, QN_Q8_0, 10 * 68, false},
-        {slice(f, w, 3, 5).recipe, true, 24 + 3 * 68, QN_Q8_0, 5 * 68, false},
-        {reshape(f, w, 20, 32).recipe, true, 24, QN_Q8_0, 10 * 68, false},
-        {slice(f, reshape(f, slice(f, w, 1, 4), 8, 32), 3, 2).recipe, true, 24 + 68 + 3 * 34, QN_Q8_0, 2 * 34, false},
-        {reshape(f, w, 64, 10).recipe, false, 0, QN_Q8_0, 10 * 68, false}, /* rows are no whole blocks */
-        {scale(f, w, 2.0F).recipe, false, 0, QN_Q8_0, 10 * 68, false},
-        {values(f, 2, 2).recipe, false, 0, QN_F32, 0, false},
-        {merged.recipe, false, 0, QN_Q8_0, 10 * 68 + 80 + 256, true},
-        {transpose(f, merged).recipe, false, 0, QN_Q8_0, 10 * 68 + 80 + 256, true},
-        {concat(f, (const pair[]){w, merged}, 2).recipe, false, 0, QN_Q8_0, 20 * 68 + 80 + 256, true},
+        {w.recipe, 24, 10 * 68, QN_Q8_0, true, false},
+        {slice(f, w, 3, 5).recipe, 24 + 3 * 68, 5 * 68, QN_Q8_0, true, false},
+        {reshape(f, w, 20, 32).recipe, 24, 10 * 68, QN_Q8_0, true, false},
+        {slice(f, reshape(f, slice(f, w, 1, 4), 8, 32), 3, 2).recipe, 24 + 68 + 3 * 34, 2 * 34, QN_Q8_0, true, false},
+        {reshape(f, w, 64, 10).recipe, 0, 10 * 68, QN_Q8_0, false, false}, /* rows are no whole blocks */
+        {scale(f, w, 2.0F).recipe, 0, 10 * 68, QN_Q8_0, false, false},
+        {values(f, 2, 2).recipe, 0, 0, QN_F32, false, false},
+        {merged.recipe, 0, 10 * 68 + 80 + 256, QN_Q8_0, false, true},
+        {transpose(f, merged).recipe, 0, 10 * 68 + 80 + 256, QN_Q8_0, false, true},
+        {concat(f, (const pair[]){w, merged}, 2).recipe, 0, 20 * 68 + 80 + 256, QN_Q8_0, false, true},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         const qn_file *file = NULL;

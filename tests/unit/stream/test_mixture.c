@@ -274,8 +274,11 @@ static void test_tied(void **state) {
         const char *target;
         double bpw;
         const char *embedding;
-    } cases[] = {{"Q4_K_M", 5.178, "Q6_K"}, {"IQ4_XS", 4.794, "Q6_K"}, {"IQ2_XXS", 2.843, "Q5_K"},
-                 {"Q6_K", 6.564, "Q6_K"},   {"Q8_0", 8.501, "Q8_0"}};
+    } cases[] = {{"Q4_K_M", 5.178, "Q6_K"},
+                 {"IQ4_XS", 4.794, "Q6_K"},
+                 {"IQ2_XXS", 2.843, "Q5_K"},
+                 {"Q6_K", 6.564, "Q6_K"},
+                 {"Q8_0", 8.501, "Q8_0"}};
     const sizes s = {{"llama", 16, 32, 8, 0, false}, 2048, 8192, 128256, 64, true};
     list *l = new_list();
     (void)state;
@@ -297,14 +300,10 @@ static void test_sample(void **state) {
         const char *name;
         const char *types[4]; /* by layer */
     } wanted[] = {
-        {"attn_k.weight", {"Q4_K", "Q4_K", "Q4_K", "Q4_K"}},
-        {"attn_norm.weight", {"F32", "F32", "F32", "F32"}},
-        {"attn_output.weight", {"Q4_K", "Q4_K", "Q4_K", "Q4_K"}},
-        {"attn_q.weight", {"Q4_K", "Q4_K", "Q4_K", "Q4_K"}},
-        {"attn_v.weight", {"Q4_K", "Q4_K", "Q6_K", "Q6_K"}},
-        {"ffn_down.weight", {"Q4_K", "Q4_K", "Q6_K", "Q6_K"}},
-        {"ffn_gate.weight", {"Q4_K", "Q4_K", "Q4_K", "Q4_K"}},
-        {"ffn_norm.weight", {"F32", "F32", "F32", "F32"}},
+        {"attn_k.weight", {"Q4_K", "Q4_K", "Q4_K", "Q4_K"}},      {"attn_norm.weight", {"F32", "F32", "F32", "F32"}},
+        {"attn_output.weight", {"Q4_K", "Q4_K", "Q4_K", "Q4_K"}}, {"attn_q.weight", {"Q4_K", "Q4_K", "Q4_K", "Q4_K"}},
+        {"attn_v.weight", {"Q4_K", "Q4_K", "Q6_K", "Q6_K"}},      {"ffn_down.weight", {"Q4_K", "Q4_K", "Q6_K", "Q6_K"}},
+        {"ffn_gate.weight", {"Q4_K", "Q4_K", "Q4_K", "Q4_K"}},    {"ffn_norm.weight", {"F32", "F32", "F32", "F32"}},
         {"ffn_up.weight", {"Q4_K", "Q4_K", "Q4_K", "Q4_K"}},
     };
     const sizes s = {{"llama", 4, 8, 4, 0, false}, 256, 768, 2048, 32, true};
@@ -326,86 +325,87 @@ static void test_sample(void **state) {
 }
 
 /* One tensor of one model under one target. */
+static const sizes gqa2 = {{"llama", 32, 32, 16, 0, false}, 4096, 14336, 32000, 128, false};
+static const sizes mixtral = {{"llama", 32, 32, 8, 8, true}, 4096, 14336, 32000, 128, false};
+static const sizes four = {{"qwen2moe", 24, 16, 16, 4, true}, 2048, 1536, 32000, 128, false};
+static const sizes big = {{"llama", 80, 64, 8, 0, false}, 8192, 28672, 32000, 128, false};
+static const sizes big_mha = {{"llama", 80, 64, 64, 0, false}, 8192, 28672, 32000, 128, false};
+static const sizes falcon = {{"falcon", 32, 64, 64, 0, false}, 4096, 16384, 65024, 64, false};
+static const sizes gpt_oss = {{"gpt-oss", 24, 64, 8, 32, false}, 2880, 2880, 201088, 64, false};
+static const sizes odd = {{"llama", 8, 8, 8, 0, false}, 100, 96, 1000, 32, false};
+static const struct {
+    const sizes *sizes;
+    const char *target;
+    const char *name;
+    const char *type;
+} corners[] = {
+    {&gqa2, "Q2_K", "blk.0.attn_v.weight", "Q3_K"},
+    {&gqa2, "IQ4_XS", "blk.0.attn_v.weight", "IQ4_XS"},
+    {&gqa2, "IQ3_S", "blk.0.attn_v.weight", "IQ3_S"},
+    {&mixtral, "Q4_K_M", "blk.0.attn_v.weight", "Q8_0"},
+    {&mixtral, "Q4_K_M", "blk.9.attn_k.weight", "Q8_0"},
+    {&mixtral, "Q4_K_M", "blk.9.attn_q.weight", "Q4_K"},
+    {&mixtral, "Q4_K_M", "blk.9.attn_output.weight", "Q5_K"},
+    {&mixtral, "Q3_K_L", "blk.9.attn_output.weight", "Q3_K"},
+    {&mixtral, "Q4_K_M", "blk.3.ffn_down_exps.weight", "Q6_K"},
+    {&mixtral, "Q4_K_M", "blk.4.ffn_down_exps.weight", "Q4_K"},
+    {&mixtral, "Q4_K_M", "blk.6.ffn_down_exps.weight", "Q6_K"},
+    {&mixtral, "Q4_K_M", "blk.31.ffn_down_exps.weight", "Q6_K"},
+    {&mixtral, "Q4_K_M", "blk.3.ffn_gate_inp.weight", "F16"},
+    {&mixtral, "IQ3_M", "blk.6.ffn_down_exps.weight", "Q4_K"},
+    {&mixtral, "IQ2_XS", "blk.9.attn_k.weight", "Q4_K"},
+    {&mixtral, "IQ2_XS", "blk.9.attn_v.weight", "Q4_K"},
+    {&mixtral, "IQ2_XS", "blk.9.attn_output.weight", "Q5_K"},
+    {&mixtral, "MXFP4_MOE", "blk.9.ffn_up_exps.weight", "MXFP4"},
+    {&mixtral, "MXFP4_MOE", "blk.9.attn_v.weight", "Q8_0"},
+    {&mixtral, "MXFP4_MOE", "token_embd.weight", "Q8_0"},
+    {&four, "IQ2_S", "blk.9.attn_v.weight", "Q4_K"},
+    {&four, "IQ2_S", "blk.9.attn_k.weight", "IQ2_XS"},
+    {&four, "IQ3_XS", "blk.2.ffn_gate_exps.weight", "IQ3_S"},
+    {&four, "IQ3_XS", "blk.3.ffn_gate_exps.weight", "IQ3_XXS"},
+    {&four, "IQ3_XS", "blk.20.ffn_up_exps.weight", "IQ3_XXS"},
+    {&four, "IQ3_XS", "blk.21.ffn_up_exps.weight", "IQ3_S"},
+    {&big, "Q4_K_S", "blk.40.attn_v.weight", "Q5_K"},
+    {&big, "Q3_K_S", "blk.40.attn_v.weight", "Q5_K"},
+    {&big, "Q4_K_M", "blk.11.attn_v.weight", "Q5_K"},
+    {&big, "Q4_K_M", "blk.12.attn_v.weight", "Q6_K"},
+    {&big_mha, "Q4_K_S", "blk.40.attn_v.weight", "Q4_K"},
+    {&falcon, "Q4_K_M", "output.weight", "Q8_0"},
+    {&falcon, "Q4_K_M", "blk.1.ffn_down.weight", "Q6_K"},
+    {&falcon, "Q4_K_M", "blk.2.ffn_down.weight", "Q5_K"},
+    {&falcon, "Q4_K_M", "blk.4.ffn_down.weight", "Q4_K"},
+    {&falcon, "Q3_K_M", "blk.5.ffn_down.weight", "Q3_K"},
+    {&falcon, "Q3_K_M", "blk.6.ffn_down.weight", "Q4_K"},
+    {&falcon, "Q3_K_L", "blk.5.ffn_down.weight", "Q4_K"},
+    {&falcon, "Q3_K_L", "blk.5.attn_output.weight", "Q4_K"},
+    {&falcon, "Q2_K", "blk.5.attn_output.weight", "Q2_K"},
+    {&falcon, "Q4_K_S", "blk.0.ffn_down.weight", "Q4_K"},
+    {&gpt_oss, "Q4_K_M", "token_embd.weight", "Q5_0"},
+    {&gpt_oss, "Q4_K_M", "output.weight", "Q8_0"},
+    {&gpt_oss, "Q4_K_M", "blk.5.attn_q.weight", "Q5_0"},
+    {&gpt_oss, "Q4_K_M", "blk.5.attn_output.weight", "Q4_K"},
+    {&gpt_oss, "Q4_K_M", "blk.0.attn_v.weight", "Q8_0"},
+    {&gpt_oss, "Q4_K_M", "blk.0.ffn_down_exps.weight", "Q8_0"},
+    {&gpt_oss, "Q4_K_M", "blk.3.ffn_down_exps.weight", "Q5_0"},
+    {&gpt_oss, "Q5_K_S", "blk.3.ffn_down_exps.weight", "Q5_1"},
+    {&gpt_oss, "Q3_K_S", "blk.3.ffn_up_exps.weight", "Q4_0"},
+    {&gpt_oss, "IQ4_XS", "blk.3.ffn_up_exps.weight", "IQ4_NL"},
+    {&odd, "Q4_K_M", "blk.3.ffn_up.weight", "F16"},
+    {&odd, "Q8_0", "blk.3.ffn_up.weight", "F16"},
+    {&odd, "Q8_0", "blk.3.ffn_down.weight", "Q8_0"},
+    {&odd, "F32", "blk.3.ffn_up.weight", "F32"},
+};
+
 static void test_corners(void **state) {
-    static const sizes gqa2 = {{"llama", 32, 32, 16, 0, false}, 4096, 14336, 32000, 128, false};
-    static const sizes mixtral = {{"llama", 32, 32, 8, 8, true}, 4096, 14336, 32000, 128, false};
-    static const sizes four = {{"qwen2moe", 24, 16, 16, 4, true}, 2048, 1536, 32000, 128, false};
-    static const sizes big = {{"llama", 80, 64, 8, 0, false}, 8192, 28672, 32000, 128, false};
-    static const sizes big_mha = {{"llama", 80, 64, 64, 0, false}, 8192, 28672, 32000, 128, false};
-    static const sizes falcon = {{"falcon", 32, 64, 64, 0, false}, 4096, 16384, 65024, 64, false};
-    static const sizes gpt_oss = {{"gpt-oss", 24, 64, 8, 32, false}, 2880, 2880, 201088, 64, false};
-    static const sizes odd = {{"llama", 8, 8, 8, 0, false}, 100, 96, 1000, 32, false};
-    static const struct {
-        const sizes *sizes;
-        const char *target;
-        const char *name;
-        const char *type;
-    } cases[] = {
-        {&gqa2, "Q2_K", "blk.0.attn_v.weight", "Q3_K"},
-        {&gqa2, "IQ4_XS", "blk.0.attn_v.weight", "IQ4_XS"},
-        {&gqa2, "IQ3_S", "blk.0.attn_v.weight", "IQ3_S"},
-        {&mixtral, "Q4_K_M", "blk.0.attn_v.weight", "Q8_0"},
-        {&mixtral, "Q4_K_M", "blk.9.attn_k.weight", "Q8_0"},
-        {&mixtral, "Q4_K_M", "blk.9.attn_q.weight", "Q4_K"},
-        {&mixtral, "Q4_K_M", "blk.9.attn_output.weight", "Q5_K"},
-        {&mixtral, "Q3_K_L", "blk.9.attn_output.weight", "Q3_K"},
-        {&mixtral, "Q4_K_M", "blk.3.ffn_down_exps.weight", "Q6_K"},
-        {&mixtral, "Q4_K_M", "blk.4.ffn_down_exps.weight", "Q4_K"},
-        {&mixtral, "Q4_K_M", "blk.6.ffn_down_exps.weight", "Q6_K"},
-        {&mixtral, "Q4_K_M", "blk.31.ffn_down_exps.weight", "Q6_K"},
-        {&mixtral, "Q4_K_M", "blk.3.ffn_gate_inp.weight", "F16"},
-        {&mixtral, "IQ3_M", "blk.6.ffn_down_exps.weight", "Q4_K"},
-        {&mixtral, "IQ2_XS", "blk.9.attn_k.weight", "Q4_K"},
-        {&mixtral, "IQ2_XS", "blk.9.attn_v.weight", "Q4_K"},
-        {&mixtral, "IQ2_XS", "blk.9.attn_output.weight", "Q5_K"},
-        {&mixtral, "MXFP4_MOE", "blk.9.ffn_up_exps.weight", "MXFP4"},
-        {&mixtral, "MXFP4_MOE", "blk.9.attn_v.weight", "Q8_0"},
-        {&mixtral, "MXFP4_MOE", "token_embd.weight", "Q8_0"},
-        {&four, "IQ2_S", "blk.9.attn_v.weight", "Q4_K"},
-        {&four, "IQ2_S", "blk.9.attn_k.weight", "IQ2_XS"},
-        {&four, "IQ3_XS", "blk.2.ffn_gate_exps.weight", "IQ3_S"},
-        {&four, "IQ3_XS", "blk.3.ffn_gate_exps.weight", "IQ3_XXS"},
-        {&four, "IQ3_XS", "blk.20.ffn_up_exps.weight", "IQ3_XXS"},
-        {&four, "IQ3_XS", "blk.21.ffn_up_exps.weight", "IQ3_S"},
-        {&big, "Q4_K_S", "blk.40.attn_v.weight", "Q5_K"},
-        {&big, "Q3_K_S", "blk.40.attn_v.weight", "Q5_K"},
-        {&big, "Q4_K_M", "blk.11.attn_v.weight", "Q5_K"},
-        {&big, "Q4_K_M", "blk.12.attn_v.weight", "Q6_K"},
-        {&big_mha, "Q4_K_S", "blk.40.attn_v.weight", "Q4_K"},
-        {&falcon, "Q4_K_M", "output.weight", "Q8_0"},
-        {&falcon, "Q4_K_M", "blk.1.ffn_down.weight", "Q6_K"},
-        {&falcon, "Q4_K_M", "blk.2.ffn_down.weight", "Q5_K"},
-        {&falcon, "Q4_K_M", "blk.4.ffn_down.weight", "Q4_K"},
-        {&falcon, "Q3_K_M", "blk.5.ffn_down.weight", "Q3_K"},
-        {&falcon, "Q3_K_M", "blk.6.ffn_down.weight", "Q4_K"},
-        {&falcon, "Q3_K_L", "blk.5.ffn_down.weight", "Q4_K"},
-        {&falcon, "Q3_K_L", "blk.5.attn_output.weight", "Q4_K"},
-        {&falcon, "Q2_K", "blk.5.attn_output.weight", "Q2_K"},
-        {&falcon, "Q4_K_S", "blk.0.ffn_down.weight", "Q4_K"},
-        {&gpt_oss, "Q4_K_M", "token_embd.weight", "Q5_0"},
-        {&gpt_oss, "Q4_K_M", "output.weight", "Q8_0"},
-        {&gpt_oss, "Q4_K_M", "blk.5.attn_q.weight", "Q5_0"},
-        {&gpt_oss, "Q4_K_M", "blk.5.attn_output.weight", "Q4_K"},
-        {&gpt_oss, "Q4_K_M", "blk.0.attn_v.weight", "Q8_0"},
-        {&gpt_oss, "Q4_K_M", "blk.0.ffn_down_exps.weight", "Q8_0"},
-        {&gpt_oss, "Q4_K_M", "blk.3.ffn_down_exps.weight", "Q5_0"},
-        {&gpt_oss, "Q5_K_S", "blk.3.ffn_down_exps.weight", "Q5_1"},
-        {&gpt_oss, "Q3_K_S", "blk.3.ffn_up_exps.weight", "Q4_0"},
-        {&gpt_oss, "IQ4_XS", "blk.3.ffn_up_exps.weight", "IQ4_NL"},
-        {&odd, "Q4_K_M", "blk.3.ffn_up.weight", "F16"},
-        {&odd, "Q8_0", "blk.3.ffn_up.weight", "F16"},
-        {&odd, "Q8_0", "blk.3.ffn_down.weight", "Q8_0"},
-        {&odd, "F32", "blk.3.ffn_up.weight", "F32"},
-    };
     list *l = new_list();
     (void)state;
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    for (size_t i = 0; i < sizeof corners / sizeof corners[0]; i++) {
         qn_error err;
-        make_list(l, cases[i].sizes);
-        const qn_status status =
-            qn_mixture_choose(qn_target_find(cases[i].target), &cases[i].sizes->model, l->tensors, l->n, &err);
+        make_list(l, corners[i].sizes);
+        const qn_status status = qn_mixture_choose(qn_target_find(corners[i].target), &corners[i].sizes->model,
+                                                   l->tensors, l->n, &err);
         assert_true(status == QN_OK || status == QN_E_UNSUPPORTED);
-        assert_type(l, cases[i].target, cases[i].name, cases[i].type);
+        assert_type(l, corners[i].target, corners[i].name, corners[i].type);
     }
     make_list(l, &odd);
     qn_error err;

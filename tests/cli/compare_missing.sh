@@ -1,0 +1,1 @@
+quern compare "$SAMPLES/miller-base" /nonexistent.gguf

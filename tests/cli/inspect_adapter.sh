@@ -1,0 +1,1 @@
+quern inspect "$SAMPLES/miller-sft/checkpoint-400"

@@ -1,0 +1,1 @@
+quern inspect "$SAMPLES/miller-base" --tensors | head -n 30

@@ -1,0 +1,1 @@
+quern runs "$SAMPLES/miller-sft"
