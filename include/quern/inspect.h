@@ -21,7 +21,18 @@ extern "C" {
  *       "chat_template": text | null,
  *       "hyperparameters": { "n_layer", "n_embd", "n_head", "n_head_kv", "head_dim", "n_ff", "n_ctx", … } | null,
  *       "memory": { "ctx", "weights_bytes", "kv_bytes", "compute_bytes", "total_bytes" } | null,
- *       "adapter": { "peft_type", "rank", "alpha", "variants": ["rslora", "dora"], "base", "n_pairs", "others": [] } }
+ *       "adapter": { "peft_type", "rank", "alpha", "variants": ["rslora", "dora"], "base", "n_pairs", "others": [] }
+ *         | null,
+ *       "notes": [sentences: why something could not be told] }
+ *
+ * Of a folder, "metadata" and what follows are what it would be packed with; files, sizes and tensors are its own.
+ * Special tokens are { "id", "text" }; those a model lacks are left out.
+ *
+ * The memory estimate, in bytes: the tensors as stored; keys and values in float16, 2 * ctx * the sum over layers
+ * of n_head_kv * (key length + value length), an upper bound where layers have sliding windows; and for a batch
+ * of b = min(512, ctx) tokens in float32, 4 * b * (max(n_vocab, n_head * ctx) + 4 * n_embd + 2 * n_ff): logits or
+ * attention scores, whichever is more, the states around a layer, and its feed-forward. null without those keys or
+ * without weights.
  *
  * @param n_ctx context for the memory estimate; 0: the model's own, at most 8192
  * @param text  to be freed with free()

@@ -69,9 +69,9 @@ void qn_print_overview(FILE *file) {
                 file);
     print_heading(file, "Exit codes");
     (void)fputs(qn_exit_codes, file);
-    (void)fputs(
-        "\nThe manual: man quern, man quern-pack; docs/ in the source.\nShell completion: quern completion bash|zsh|fish.\n",
-        file);
+    (void)fputs("\nThe manual: man quern, man quern-pack; docs/ in the source.\n"
+                "Shell completion: quern completion bash|zsh|fish.\n",
+                file);
 }
 
 static void print_option(FILE *file, const qn_option *o) {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* inspect_command.c: `quern inspect`, what a model file or folder is. */
+#include "base/buffer.h"
 #include "cli/commands.h"
 #include "cli/document.h"
 #include "cli/table.h"
@@ -39,7 +40,9 @@ static void print_headline(const qn_terminal *to, const json_t *answer) {
     (void)fputs(qn_terminal_style(to, QN_STYLE_BOLD), to->file);
     (void)fprintf(to->file, "%s", name[0] != '\0' ? name : qn_field_text(answer, "path"));
     (void)fputs(qn_terminal_style(to, QN_STYLE_NONE), to->file);
-    (void)fprintf(to->file, ": %s", kind_text(qn_field_text(answer, "kind")));
+    const char *kind = qn_field_text(answer, "kind");
+    const bool is_gguf_adapter = strcmp(kind, "gguf") == 0 && json_is_object(json_object_get(answer, "adapter"));
+    (void)fprintf(to->file, ": %s", is_gguf_adapter ? "GGUF adapter" : kind_text(kind));
     if (arch[0] != '\0') {
         (void)fprintf(to->file, ", %s", arch);
     }
@@ -58,11 +61,26 @@ static void print_size(const qn_terminal *to, const json_t *answer) {
                   qn_human_bits(qn_field_f64(answer, "bits_per_weight")).text);
 }
 
-/* "n_rope_dims" reads "n_rope_dims" unless it is one of the well-known. */
+/* What a key of the hyper-parameters is called; NULL for one that another line tells. */
 static const char *hyperparameter_label(const char *key) {
     static const char *const labels[][2] = {
-        {"n_layer", "layers"},      {"n_embd", "embedding"},  {"n_head", "heads"},  {"n_head_kv", "key/value heads"},
-        {"head_dim", "head width"}, {"n_ff", "feed-forward"}, {"n_ctx", "context"}, {"n_vocab", "vocabulary"},
+        {"n_layer", "layers"},
+        {"n_embd", "embedding"},
+        {"n_head", "heads"},
+        {"n_head_kv", "key/value heads"},
+        {"head_dim", "head width"},
+        {"n_ff", "feed-forward"},
+        {"n_ctx", "context"},
+        {"n_vocab", NULL},
+        {"n_expert", "experts"},
+        {"n_expert_used", "experts used"},
+        {"rope_dim", "rope width"},
+        {"rope_base", "rope base"},
+        {"rope_scaling", "rope scaling"},
+        {"rope_factor", "rope factor"},
+        {"rms_eps", "norm epsilon"},
+        {"norm_eps", "norm epsilon"},
+        {"sliding_window", "sliding window"},
     };
     for (size_t i = 0; i < sizeof labels / sizeof labels[0]; i++) {
         if (strcmp(key, labels[i][0]) == 0) {
@@ -76,36 +94,57 @@ static void print_hyperparameters(const qn_terminal *to, json_t *parameters) {
     const char *key;
     json_t *value;
     json_object_foreach(parameters, key, value) {
-        if (json_is_null(value)) {
+        const char *label = hyperparameter_label(key);
+        if (json_is_null(value) || label == NULL) {
             continue;
         }
         if (json_is_integer(value) && json_integer_value(value) >= 0) {
-            qn_print_fact(to, hyperparameter_label(key), "%s",
-                          qn_human_number((uint64_t)json_integer_value(value)).text);
+            qn_print_fact(to, label, "%s", qn_human_number((uint64_t)json_integer_value(value)).text);
         } else if (json_is_string(value)) {
-            qn_print_fact(to, hyperparameter_label(key), "%s", json_string_value(value));
+            qn_print_fact(to, label, "%s", json_string_value(value));
         } else {
             char *text = json_dumps(value, JSON_ENCODE_ANY | JSON_REAL_PRECISION(7));
-            qn_print_fact(to, hyperparameter_label(key), "%s", text == NULL ? "" : text);
+            qn_print_fact(to, label, "%s", text == NULL ? "" : text);
             free(text);
         }
     }
 }
 
-/* Special tokens are { "id", "text" } or a list of those. */
-static void print_token(const qn_terminal *to, const char *key, const json_t *token) {
+/* Appends "bos 1 <s>" for a special token, { "id", "text" }, or for each of a list of those. */
+static void add_token(qn_buffer *line, const char *name, const json_t *token) {
     uint64_t id;
     for (size_t i = 0; i < json_array_size(token); i++) {
-        print_token(to, i == 0 ? key : "", json_array_get(token, i));
+        add_token(line, name, json_array_get(token, i));
     }
     if (qn_json_u64(token, "id", &id)) {
-        qn_print_fact(to, key, "%llu %s", (unsigned long long)id, qn_field_text(token, "text"));
+        qn_buffer_printf(line, "%s%s%s%llu %s", line->len > 0 ? ", " : "", name, name[0] != '\0' ? " " : "",
+                         (unsigned long long)id, qn_field_text(token, "text"));
     }
 }
 
-static void print_vocabulary(const qn_terminal *to, json_t *vocabulary) {
+static void print_tokens(const qn_terminal *to, const char *label, qn_buffer *line) {
+    char *text = line->len > 0 ? qn_buffer_take_text(line) : NULL;
+    if (text != NULL) {
+        qn_print_fact(to, label, "%s", text);
+        free(text);
+    }
+}
+
+/* What may end an answer stands on a line of its own: it is what most often goes wrong. */
+static void print_special_tokens(const qn_terminal *to, json_t *vocabulary) {
     const char *key;
     json_t *value;
+    qn_buffer special = {0};
+    qn_buffer ends = {0};
+    json_object_foreach(vocabulary, key, value) {
+        const bool is_end = strcmp(key, "eos_ids") == 0;
+        add_token(is_end ? &ends : &special, is_end ? "" : key, value);
+    }
+    print_tokens(to, "special tokens", &special);
+    print_tokens(to, "ends of turn", &ends);
+}
+
+static void print_vocabulary(const qn_terminal *to, json_t *vocabulary) {
     if (!json_is_object(vocabulary)) {
         return;
     }
@@ -113,9 +152,7 @@ static void print_vocabulary(const qn_terminal *to, json_t *vocabulary) {
     qn_print_fact(to, "vocabulary", "%s%s%s%s, %s tokens", qn_field_text(vocabulary, "model"),
                   pre[0] != '\0' ? " (" : "", pre, pre[0] != '\0' ? ")" : "",
                   qn_human_number(qn_field_u64(vocabulary, "n_tokens")).text);
-    json_object_foreach(vocabulary, key, value) {
-        print_token(to, key, value);
-    }
+    print_special_tokens(to, vocabulary);
 }
 
 static void print_template(const qn_terminal *to, const json_t *answer) {
@@ -145,17 +182,25 @@ static void print_adapter(const qn_terminal *to, const json_t *adapter) {
     if (!json_is_object(adapter)) {
         return;
     }
-    qn_print_fact(to, "adapter", "%s, rank %s, alpha %g, %s pairs", qn_field_text(adapter, "peft_type"),
+    qn_print_fact(to, "adapter", "%s, rank %s, alpha %g, pairs: %s", qn_field_text(adapter, "peft_type"),
                   qn_human_number(qn_field_u64(adapter, "rank")).text, qn_field_f64(adapter, "alpha"),
                   qn_human_number(qn_field_u64(adapter, "n_pairs")).text);
     const json_t *variants = json_object_get(adapter, "variants");
     for (size_t i = 0; i < json_array_size(variants); i++) {
         qn_print_fact(to, i == 0 ? "variants" : "", "%s", json_string_value(json_array_get(variants, i)));
     }
-    qn_print_fact(to, "base", "%s", qn_field_text(adapter, "base"));
+    if (qn_field_text(adapter, "base")[0] != '\0') {
+        qn_print_fact(to, "base", "%s", qn_field_text(adapter, "base"));
+    }
     const json_t *others = json_object_get(adapter, "others");
     for (size_t i = 0; i < json_array_size(others); i++) {
         qn_print_fact(to, i == 0 ? "also holds" : "", "%s", json_string_value(json_array_get(others, i)));
+    }
+}
+
+static void print_notes(const qn_terminal *to, const json_t *notes) {
+    for (size_t i = 0; i < json_array_size(notes); i++) {
+        qn_print_fact(to, "note", "%s", json_string_value(json_array_get(notes, i)));
     }
 }
 
@@ -244,6 +289,7 @@ static void print_answer(const json_t *answer, bool has_tensors) {
     print_vocabulary(&to, json_object_get(answer, "vocabulary"));
     print_template(&to, answer);
     print_memory(&to, json_object_get(answer, "memory"));
+    print_notes(&to, json_object_get(answer, "notes"));
     print_types(&to, answer);
     print_metadata(&to, json_object_get(answer, "metadata"));
     if (has_tensors) {

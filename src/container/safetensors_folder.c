@@ -242,7 +242,7 @@ static qn_status fail_no_weights(const char *dir, const qn_names *all, qn_error 
          "Face's layout"},
         {"", ".gguf", "it holds GGUF files: name the file itself"},
         {"tf_model", "", "it holds TensorFlow weights: use the safetensors of this model"},
-        {"checkpoint-", "", "it holds a training run's checkpoints: name one of these folders, or the run"},
+        {"checkpoint-", "", "it holds the checkpoints of a training run: name one of them"},
     };
     for (size_t k = 0; k < sizeof others / sizeof others[0]; k++) {
         for (uint64_t i = 0; i < all->n; i++) {

@@ -71,6 +71,15 @@ static uint64_t fingerprint(const qn_plan *plan) {
     return h;
 }
 
+static void warn_of_types(const qn_plan *plan, qn_job *job) {
+    for (size_t i = 0; i < plan->preset.n_targets; i++) {
+        if (qn_target_wants_imatrix(plan->preset.targets[i])) {
+            qn_job_warn(job, "%s without an importance matrix loses much of the model; Q2_K is a little larger and better",
+                        plan->preset.targets[i]->name);
+        }
+    }
+}
+
 static qn_status build(qn_plan *plan, const qn_pack_options *options, qn_job *job, qn_error *err) {
     take_options(plan, options, job);
     const bool has_adapter = options->n_adapters > 0;
@@ -79,6 +88,7 @@ static qn_status build(qn_plan *plan, const qn_pack_options *options, qn_job *jo
                              err));
     QN_TRY(open_model(plan, options, job, err));
     QN_TRY(qn_plan_lay_out(plan, options, err));
+    warn_of_types(plan, job);
     plan->fingerprint = fingerprint(plan);
     plan->journal_path =
         qn_arena_printf(plan->arena, "%s/.%s-%016llx.quern-journal", plan->inputs.out_dir, plan->inputs.model_name,

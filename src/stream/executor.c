@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * executor.c: runs a plan. Workers take units in order; a unit's rows are made once, checked, encoded
- * for each type that is wanted, and written where the plan says. What a unit writes depends on nothing but the unit,
- * so the outputs are the same for any number of threads and any interruption.
+ * executor.c: runs a plan. Workers take units in order; a unit's rows are made once, checked, encoded for each type
+ * that is wanted, and written where the plan says. What a unit writes depends on nothing but the unit, so the outputs
+ * are the same for any number of threads and any interruption.
  *
- * One lock guards the next unit, the first error, the state's counts, progress, events and the tensors that are ready; no file is
- * read or written and nothing is encoded under it.
+ * One lock guards the next unit, the first error, the state, progress, events and the tensors that are ready; no
+ * weights are read, encoded or written under it.
  */
 #include "base/hash.h"
 #include "stream/stream_progress.h"

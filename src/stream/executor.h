@@ -68,14 +68,16 @@ typedef qn_status qn_unit_done_fn(void *user, uint64_t unit, const uint64_t *has
 
 typedef struct qn_stream_options {
     qn_cpu_level level;
-    bool allow_nan;           /**< NaN and infinity are passed on (with a warning a tensor) instead of ending the job */
+    bool allow_nan; /**< NaN and infinity get a warning a tensor instead of ending the job: plain types keep them,
+                         quantised types have 0 in their place */
     qn_unit_done_fn *on_unit; /**< may be NULL; a failure ends the stream */
     void *user;
 } qn_stream_options;
 
 /**
  * Runs every unit that is not done yet, on the job's threads. Plain bytes whose type an output wants are copied.
- * Emits a stage event when the stage changes and progress events (at most some ten a second).
+ * Emits a stage event whenever the stage of the next tensor is another one, progress events (at most some ten a
+ * second), and a warning for a tensor whose weights overflow F16. A unit counts as done once on_unit has succeeded.
  * @return QN_OK; QN_E_RANGE for NaN or infinity, naming tensor, row and column; QN_E_INTERRUPTED; QN_E_IO;
  *         QN_E_SPACE; QN_E_NOMEM
  */

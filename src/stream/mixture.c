@@ -180,7 +180,7 @@ static qn_status fit_shape(const chooser *c, qn_mixture_tensor *t, qn_error *err
 }
 
 /** Whether plain quantisation to this type comes out useless. Source: facts/mixes.md 8. */
-static bool needs_imatrix(const chooser *c, const qn_mixture_tensor *t) {
+static bool needs_imatrix(const qn_mixture_tensor *t) {
     const qn_role role = qn_role_of(t->name);
     if (role == QN_ROLE_OUT || role == QN_ROLE_EMB) {
         return false;
@@ -192,9 +192,12 @@ static bool needs_imatrix(const chooser *c, const qn_mixture_tensor *t) {
     case QN_IQ2_XS:
     case QN_IQ2_S:
     case QN_IQ3_XXS: return true;
-    case QN_Q2_K: return c->target == qn_target_at(QN_T_Q2_K_S);
     default: return false;
     }
+}
+
+bool qn_target_wants_imatrix(const qn_target *target) {
+    return target == qn_target_at(QN_T_Q2_K_S);
 }
 
 /** Refuses types that cannot be written. */
@@ -209,7 +212,7 @@ static qn_status check_type(const chooser *c, const qn_mixture_tensor *t, qn_err
                        c->target->name, t->name, info->name,
                        c->target == qn_target_at(QN_T_Q4_K_M) ? "Q8_0" : "Q4_K_M");
     }
-    if (!c->model->has_imatrix && needs_imatrix(c, t)) {
+    if (!c->model->has_imatrix && needs_imatrix(t)) {
         return qn_fail(err, QN_E_UNSUPPORTED,
                        "target %s needs an importance matrix: tensor '%s' would become %s, which comes out useless "
                        "without one; take Q2_K or a larger type instead",

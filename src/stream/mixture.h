@@ -17,6 +17,12 @@ const qn_target *qn_target_at(uint64_t i); /**< NULL past the end */
 /** Finds a target by name or alias ("Q4_K" is Q4_K_M), upper or lower case; NULL when there is none. */
 const qn_target *qn_target_find(const char *name);
 
+/**
+ * Whether a target that can be written without an importance matrix loses much without one, so that a person should
+ * be told (Q2_K_S; the reference's tool refuses it then, its encoder does not).
+ */
+bool qn_target_wants_imatrix(const qn_target *target);
+
 /** What the rules ask of a model. */
 typedef struct qn_mixture_model {
     const char *arch; /**< GGUF architecture name */

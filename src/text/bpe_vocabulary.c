@@ -37,7 +37,7 @@ bool qn_is_spm_json(const json_t *tokenizer) {
     const json_t *model = json_object_get(tokenizer, "model");
     const char *type = qn_json_string(model, "type");
     return (type == NULL || strcmp(type, "BPE") == 0) && json_is_true(json_object_get(model, "byte_fallback")) &&
-           !has_byte_level(json_object_get(tokenizer, "pre_tokenizer"), 0);
+        !has_byte_level(json_object_get(tokenizer, "pre_tokenizer"), 0);
 }
 
 static int prefix_of_normalizer(const json_t *step, unsigned depth) {
@@ -81,9 +81,9 @@ int qn_json_space_prefix(const json_t *tokenizer) {
         return -1;
     }
     return prefix_of_normalizer(json_object_get(tokenizer, "normalizer"), 0) == 1 ||
-                   prefix_of_step(json_object_get(tokenizer, "pre_tokenizer"), 0) == 1
-               ? 1
-               : 0;
+            prefix_of_step(json_object_get(tokenizer, "pre_tokenizer"), 0) == 1
+        ? 1
+        : 0;
 }
 
 qn_status qn_bpe_read_map(const json_t *map, const char *where, qn_token_list *list, qn_error *err) {
@@ -96,9 +96,9 @@ qn_status qn_bpe_read_map(const json_t *map, const char *where, qn_token_list *l
         uint64_t id = 0;
         if (!qn_json_value_u64(value, &id) || id >= QN_MAX_TOKENS) {
             char *found = json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT);
-            const qn_status status =
-                qn_fail(err, QN_E_FORMAT, "%s: the id of token '%.64s' is %.40s; a number from 0 to %d is expected",
-                        where, text, found == NULL ? "?" : found, (int)QN_MAX_TOKENS - 1);
+            const qn_status status = qn_fail(err, QN_E_FORMAT,
+                                             "%s: the id of token '%.64s' is %.40s; a number from 0 to %d is expected",
+                                             where, text, found == NULL ? "?" : found, (int)QN_MAX_TOKENS - 1);
             free(found);
             return status;
         }
@@ -284,7 +284,7 @@ qn_status qn_bpe_read_merge_lines(const char *text, size_t len, qn_arena *arena,
 static bool is_byte_token(qn_text text) {
     static const char *const digits = "0123456789ABCDEFabcdef";
     return text.len == 6 && memcmp(text.bytes, "<0x", 3) == 0 && text.bytes[5] == '>' && text.bytes[3] != '\0' &&
-           text.bytes[4] != '\0' && strchr(digits, text.bytes[3]) != NULL && strchr(digits, text.bytes[4]) != NULL;
+        text.bytes[4] != '\0' && strchr(digits, text.bytes[3]) != NULL && strchr(digits, text.bytes[4]) != NULL;
 }
 
 /* True for at most one UTF-8 character: its first byte and continuation bytes only. */
@@ -298,15 +298,14 @@ static bool is_one_character(qn_text text) {
 }
 
 /* Numbers the tokens in the order in which merges first form them. scores start at 1, which no score is. */
-static qn_status score_formed(const qn_merges *merges, const qn_text_index *index, qn_token_list *list,
-                              qn_error *err) {
+static qn_status score_formed(const qn_merges *merges, const qn_text_index *index, qn_token_list *list, qn_error *err) {
     float next = 0.0F;
     char *joined = NULL;
     size_t cap = 0;
     for (uint64_t i = 0; i < merges->n; i++) {
         const qn_text merge = merges->items[i];
         const size_t right = right_part(merge.bytes, merge.len);
-        if (merge.len > cap) {
+        if (joined == NULL || merge.len > cap) {
             char *wider = qn_resize_array(joined, merge.len * 2, 1);
             if (wider == NULL) {
                 free(joined);

@@ -144,8 +144,8 @@ static qn_status put_all_cuts(cut *cuts, qn_text token, const qn_text_index *ind
     for (size_t split = 1; split < token.len; split++) {
         const int64_t left = qn_text_index_find(index, (qn_text){token.bytes, split});
         const int64_t right = left == QN_NO_TOKEN
-                                  ? QN_NO_TOKEN
-                                  : qn_text_index_find(index, (qn_text){token.bytes + split, token.len - split});
+            ? QN_NO_TOKEN
+            : qn_text_index_find(index, (qn_text){token.bytes + split, token.len - split});
         if (right != QN_NO_TOKEN) {
             cuts[n++] = (cut){left, right, split};
         }
@@ -190,7 +190,7 @@ qn_status qn_recover_merges(const qn_text *tokens, uint64_t n, bool all_cuts, qn
         status = qn_fail_nomem(err, "merges", (size_t)list.n * sizeof *items);
     }
     if (status == QN_OK) {
-        if (list.n > 0) {
+        if (list.items != NULL) {
             memcpy(items, list.items, (size_t)list.n * sizeof *items);
         }
         *out = (qn_merges){items, list.n};
@@ -207,7 +207,7 @@ bool qn_base64_decode(qn_arena *arena, const char *text, size_t len, qn_text *ou
     for (size_t i = 0; i < len; i++) {
         const unsigned char c = (unsigned char)text[i];
         const bool is_digit = (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || c == '+' ||
-                              c == '/' || (c == '=' && i + 2 >= len);
+            c == '/' || (c == '=' && i + 2 >= len);
         if (!is_digit) {
             return false;
         }

@@ -62,8 +62,9 @@ static qn_status add_named(template_list *list, const char *where, const char *n
         is_taken = is_taken || qn_text_is(list->named[i].name, clean.bytes);
     }
     if (is_taken || list->n == MAX_TEMPLATES) {
-        qn_job_warn(list->job, "%s: chat template '%.*s' is left out: its name is empty or taken, or there are too many",
-                    where, (int)(name_len > 60 ? 60 : name_len), name);
+        qn_job_warn(list->job,
+                    "%s: chat template '%.*s' is left out: its name is empty or taken, or there are too many", where,
+                    (int)(name_len > 60 ? 60 : name_len), name);
         return QN_OK;
     }
     list->named[list->n++] = (qn_named_template){clean, text};

@@ -14,18 +14,17 @@
 
 enum role { ROLE_BOS, ROLE_EOS, ROLE_UNK, ROLE_SEP, ROLE_PAD, ROLE_CLS, ROLE_MASK, ROLE_EOT, ROLE_EOM, N_ROLES };
 
-static const char *const text_keys[N_ROLES] = {"bos_token",  "eos_token", "unk_token", "sep_token", "pad_token",
+static const char *const text_keys[N_ROLES] = {"bos_token", "eos_token",  "unk_token", "sep_token", "pad_token",
                                                "cls_token", "mask_token", NULL,        NULL};
-static const char *const id_keys[N_ROLES] = {"bos_token_id", "eos_token_id",  "unk_token_id", "sep_token_id",
-                                             "pad_token_id", "cls_token_id", "mask_token_id", NULL,
-                                             NULL};
+static const char *const id_keys[N_ROLES] = {"bos_token_id",  "eos_token_id", "unk_token_id",
+                                             "sep_token_id",  "pad_token_id", "cls_token_id",
+                                             "mask_token_id", NULL,           NULL};
 
 /* Ends of a turn, in llama.cpp's order of preference made definite. */
-static const char *const turn_ends[] = {"<|eot_id|>",     "<|im_end|>",        "<|end|>",
-                                        "<end_of_turn>",  "<|endoftext|>",     "<|end_of_text|>",
-                                        "<EOT>",          "_<EOT>",            "[EOT]",
-                                        "<\xEF\xBD\x9C" "end\xE2\x96\x81of\xE2\x96\x81sentence\xEF\xBD\x9C>",
-                                        "<end_of_utterance>"};
+static const char *const turn_ends[] = {
+    "<|eot_id|>",        "<|im_end|>", "<|end|>", "<end_of_turn>", "<|endoftext|>",
+    "<|end_of_text|>",   "<EOT>",      "_<EOT>",  "[EOT]",         "<\uFF5Cend\u2581of\u2581sentence\uFF5C>",
+    "<end_of_utterance>"};
 
 typedef struct reader {
     const qn_vocab_request *request;
@@ -208,8 +207,7 @@ static int64_t find_elsewhere(const reader *r, enum role role) {
         id = first_of(r, json_object_get(r->request->config, id_keys[role]), "config.json", id_keys[role]);
     }
     if (id == QN_NO_TOKEN && id_keys[role] != NULL) {
-        id = first_of(r, json_object_get(r->files->generation, id_keys[role]), "generation_config.json",
-                      id_keys[role]);
+        id = first_of(r, json_object_get(r->files->generation, id_keys[role]), "generation_config.json", id_keys[role]);
     }
     return id;
 }
@@ -238,8 +236,9 @@ static void guess_by_text(reader *r) {
         r->ids[ROLE_UNK] = find_text(r, "<unk>");
     }
     if (r->ids[ROLE_EOS] == QN_NO_TOKEN) {
-        qn_job_warn(r->request->job, "%s: no end-of-text token is named by tokenizer_config.json, config.json or "
-                                     "generation_config.json: programs will not know when to stop",
+        qn_job_warn(r->request->job,
+                    "%s: no end-of-text token is named by tokenizer_config.json, config.json or "
+                    "generation_config.json: programs will not know when to stop",
                     r->vocab->source);
     }
 }
@@ -323,8 +322,7 @@ static qn_status collect_ends(reader *r, qn_arena *arena, qn_error *err) {
     add_listed_ends(r, json_object_get(config, "eos_token_id"), "config.json", ids, MAX_ENDS);
     add_listed_ends(r, json_object_get(json_object_get(config, "text_config"), "eos_token_id"), "config.json", ids,
                     MAX_ENDS);
-    add_listed_ends(r, json_object_get(r->files->generation, "eos_token_id"), "generation_config.json", ids,
-                    MAX_ENDS);
+    add_listed_ends(r, json_object_get(r->files->generation, "eos_token_id"), "generation_config.json", ids, MAX_ENDS);
     qsort(ids, (size_t)r->vocab->n_eos_ids, sizeof *ids, compare_ids);
     r->vocab->eos_ids = ids;
     return QN_OK;

@@ -12,13 +12,20 @@
 
 /* The first version of the format left the names of the control tokens to Mistral's program. */
 static qn_status put_first_names(uint64_t n_special, qn_token_list *list, qn_error *err) {
-    static const char *const names[] = {"<unk>",          "<s>",
-                                        "</s>",           "[INST]",
-                                        "[/INST]",        "[AVAILABLE_TOOLS]",
-                                        "[/AVAILABLE_TOOLS]", "[TOOL_RESULTS]",
-                                        "[/TOOL_RESULTS]", "[TOOL_CALLS]",
-                                        "<pad>",          "[PREFIX]",
-                                        "[MIDDLE]",       "[SUFFIX]"};
+    static const char *const names[] = {"<unk>",
+                                        "<s>",
+                                        "</s>",
+                                        "[INST]",
+                                        "[/INST]",
+                                        "[AVAILABLE_TOOLS]",
+                                        "[/AVAILABLE_TOOLS]",
+                                        "[TOOL_RESULTS]",
+                                        "[/TOOL_RESULTS]",
+                                        "[TOOL_CALLS]",
+                                        "<pad>",
+                                        "[PREFIX]",
+                                        "[MIDDLE]",
+                                        "[SUFFIX]"};
     for (uint64_t id = 0; id < n_special && id < sizeof names / sizeof names[0]; id++) {
         QN_TRY(qn_token_list_put(list, id, qn_text_of(names[id]), QN_TOKEN_CONTROL, 0.0F, err));
     }
@@ -49,8 +56,7 @@ static qn_status put_controls(const json_t *tekken, const char *where, uint64_t 
     return QN_OK;
 }
 
-static qn_status read_ranks(const json_t *vocab, const char *where, uint64_t n_max, qn_token_list *raw,
-                            qn_error *err) {
+static qn_status read_ranks(const json_t *vocab, const char *where, uint64_t n_max, qn_token_list *raw, qn_error *err) {
     const json_t *entry = NULL;
     size_t i = 0;
     json_array_foreach(vocab, i, entry) {

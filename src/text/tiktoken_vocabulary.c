@@ -69,8 +69,8 @@ bool qn_is_tiktoken(const char *text, size_t len) {
     }
     for (size_t i = 0; i < token.len; i++) {
         const char c = token.bytes[i];
-        const bool is_base64 = (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') ||
-                               c == '+' || c == '/' || c == '=';
+        const bool is_base64 = (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || c == '+' ||
+            c == '/' || c == '=';
         if (!is_base64) {
             return false;
         }
@@ -145,10 +145,18 @@ static qn_status put_control(qn_token_list *list, uint64_t id, const char *text,
 
 /* Meta's list, in the order of ids from LLAMA3_RANKS on; the rest is reserved. */
 static qn_status put_llama3(qn_token_list *list, qn_error *err) {
-    static const char *const named[] = {
-        "<|begin_of_text|>",        "<|end_of_text|>", "<|reserved_special_token_0|>", "<|reserved_special_token_1|>",
-        "<|finetune_right_pad_id|>", "<|step_id|>",     "<|start_header_id|>",          "<|end_header_id|>",
-        "<|eom_id|>",               "<|eot_id|>",      "<|python_tag|>",               "<|image|>"};
+    static const char *const named[] = {"<|begin_of_text|>",
+                                        "<|end_of_text|>",
+                                        "<|reserved_special_token_0|>",
+                                        "<|reserved_special_token_1|>",
+                                        "<|finetune_right_pad_id|>",
+                                        "<|step_id|>",
+                                        "<|start_header_id|>",
+                                        "<|end_header_id|>",
+                                        "<|eom_id|>",
+                                        "<|eot_id|>",
+                                        "<|python_tag|>",
+                                        "<|image|>"};
     const unsigned n_named = sizeof named / sizeof named[0];
     for (unsigned i = 0; i < LLAMA3_SPECIALS; i++) {
         char text[48];
@@ -186,6 +194,6 @@ const char *qn_tiktoken_pretokenizer(const char *path, uint64_t n_base, const js
         return "qwen2"; /* Qwen 1 splits by the same expression */
     }
     return n_base == KIMI_RANKS && tokenizer_class != NULL && strcmp(tokenizer_class, "TikTokenTokenizer") == 0
-               ? "kimi-k2"
-               : NULL;
+        ? "kimi-k2"
+        : NULL;
 }

@@ -157,8 +157,7 @@ void qn_text_index_clear(qn_text_index *index) {
 }
 
 /* Real tokens go into the index first, so that a filler never takes a name from one of them. */
-static qn_status make_unique(qn_token_list *list, qn_text_index *index, const char *where, qn_job *job,
-                             qn_error *err) {
+static qn_status make_unique(qn_token_list *list, qn_text_index *index, const char *where, qn_job *job, qn_error *err) {
     for (uint64_t id = 0; id < list->n; id++) {
         const qn_text text = list->texts[id];
         if (text.bytes == NULL || text.len == 0) {
@@ -166,8 +165,9 @@ static qn_status make_unique(qn_token_list *list, qn_text_index *index, const ch
         }
         const int64_t first = index_add(index, id);
         if (first != QN_NO_TOKEN) {
-            qn_job_warn(job, "%s: tokens %lld and %llu are both '%.*s'; texts must be unique, so that %llu is stored "
-                             "as an unused token",
+            qn_job_warn(job,
+                        "%s: tokens %lld and %llu are both '%.*s'; texts must be unique, so that %llu is stored "
+                        "as an unused token",
                         where, (long long)first, (unsigned long long)id, (int)(text.len > 64 ? 64 : text.len),
                         text.bytes, (unsigned long long)id);
             list->texts[id] = (qn_text){NULL, 0};

@@ -55,11 +55,11 @@ void qn_text_index_clear(qn_text_index *index);
 
 /** What kind of files a token list comes from. */
 typedef enum qn_vocab_kind {
-    QN_VOCAB_SPM,       /**< tokenizer.model, SentencePiece */
-    QN_VOCAB_JSON,      /**< tokenizer.json */
-    QN_VOCAB_LISTS,     /**< vocab.json and merges.txt */
-    QN_VOCAB_TIKTOKEN,  /**< base64 and rank, a line a token */
-    QN_VOCAB_TEKKEN     /**< tekken.json */
+    QN_VOCAB_SPM,      /**< tokenizer.model, SentencePiece */
+    QN_VOCAB_JSON,     /**< tokenizer.json */
+    QN_VOCAB_LISTS,    /**< vocab.json and merges.txt */
+    QN_VOCAB_TIKTOKEN, /**< base64 and rank, a line a token */
+    QN_VOCAB_TEKKEN    /**< tekken.json */
 } qn_vocab_kind;
 
 /** The files a vocabulary is read from. Paths live in the arena; documents are freed by qn_vocab_files_clear(). */
@@ -70,12 +70,12 @@ typedef struct qn_vocab_files {
     const char *tokenizer_path;
     json_t *tokenizer; /**< tokenizer.json of the token list's folder, or NULL */
     const char *config_path;
-    json_t *config;          /**< tokenizer_config.json, or NULL */
-    bool config_has_tokens;  /**< its added_tokens_decoder speaks of this token list */
+    json_t *config;         /**< tokenizer_config.json, or NULL */
+    bool config_has_tokens; /**< its added_tokens_decoder speaks of this token list */
     const char *added_path;
-    json_t *added;           /**< added_tokens.json, or NULL */
-    json_t *special_map;     /**< special_tokens_map.json, or NULL */
-    json_t *generation;      /**< generation_config.json, or NULL */
+    json_t *added;       /**< added_tokens.json, or NULL */
+    json_t *special_map; /**< special_tokens_map.json, or NULL */
+    json_t *generation;  /**< generation_config.json, or NULL */
 } qn_vocab_files;
 
 /** Looks through the request's folders and parses the JSON files found. @return as qn_vocab_open() */
@@ -83,9 +83,9 @@ QN_NODISCARD qn_status qn_vocab_search(const qn_vocab_request *request, qn_arena
                                        qn_error *err);
 /** Frees the documents; accepts a zeroed one. */
 void qn_vocab_files_clear(qn_vocab_files *files);
-/** Reads a JSON object; integers too large for 64 bits (Python's "no limit") are read as floats. */
+/** Reads a JSON object; a Git-LFS pointer is refused, saying what to do. */
 QN_NODISCARD qn_status qn_vocab_load_object(const char *path, json_t **out, qn_error *err);
-/** Reads a vocabulary's text file whole. A Git-LFS pointer is refused, saying what to do. Free with free(). */
+/** Reads a vocabulary's text file whole; refuses pointers as above. Free with free(). */
 QN_NODISCARD qn_status qn_vocab_read_file(const char *path, char **text, size_t *len, qn_error *err);
 
 /* ---- added_tokens.c ---- */
@@ -105,11 +105,11 @@ typedef qn_status qn_added_token_fn(void *user, const qn_added_token *token, qn_
 QN_NODISCARD qn_status qn_each_tokenizer_added(const json_t *tokenizer, const char *where, qn_added_token_fn *fn,
                                                void *user, qn_error *err);
 /** Walks `added_tokens_decoder` of a tokenizer_config.json. */
-QN_NODISCARD qn_status qn_each_config_added(const json_t *config, const char *where, qn_added_token_fn *fn,
-                                            void *user, qn_error *err);
+QN_NODISCARD qn_status qn_each_config_added(const json_t *config, const char *where, qn_added_token_fn *fn, void *user,
+                                            qn_error *err);
 /** Walks an added_tokens.json, { text: id }; none of its tokens is special by itself. */
-QN_NODISCARD qn_status qn_each_listed_added(const json_t *added, const char *where, qn_added_token_fn *fn,
-                                            void *user, qn_error *err);
+QN_NODISCARD qn_status qn_each_listed_added(const json_t *added, const char *where, qn_added_token_fn *fn, void *user,
+                                            qn_error *err);
 /** Whether a text has the look of a control token ("<|…|>", "<pad>", "<unused9>"), whatever its flags say. */
 bool qn_looks_special(const char *text, size_t len);
 /** Puts an added token: control when special (or it looks so), else user-defined with every U+2581 as a space. */

@@ -5,7 +5,6 @@
 #include "container/safetensors.h"
 #include "text/vocab_parts.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -34,56 +33,9 @@ qn_status qn_vocab_read_file(const char *path, char **text, size_t *len, qn_erro
     return qn_read_text(path, MAX_FILE_BYTES, text, len, err);
 }
 
-/* The end of a JSON number. */
-static size_t number_end(const char *text, size_t len, size_t start) {
-    size_t end = start;
-    while (end < len && text[end] != '\0' && strchr("0123456789+-.eE", text[end]) != NULL) {
-        end++;
-    }
-    return end;
-}
-
-/*
- * Writes integers of 19 digits and more as floats of the same length, "1000…656" as "1.00…e30": Python's tokenizers
- * say "no limit" by 10^30, and Jansson takes integers of 64 bits only.
- */
-static void shorten_integers(char *text, size_t len) {
-    bool in_string = false;
-    for (size_t i = 0; i < len; i++) {
-        if (in_string && text[i] == '\\') {
-            i++;
-        } else if (text[i] == '"') {
-            in_string = !in_string;
-        } else if (!in_string && text[i] >= '1' && text[i] <= '9') {
-            const size_t end = number_end(text, len, i);
-            char exponent[24];
-            const size_t n = end - i;
-            if (n >= 19 && strspn(text + i, "0123456789") == n) {
-                const int n_exponent = snprintf(exponent, sizeof exponent, "e%zu", n - 1);
-                memmove(text + i + 2, text + i + 1, n - 2);
-                text[i + 1] = '.';
-                memcpy(text + end - n_exponent, exponent, (size_t)n_exponent);
-            }
-            i = end - 1;
-        }
-    }
-}
-
 qn_status qn_vocab_load_object(const char *path, json_t **out, qn_error *err) {
-    char *text = NULL;
-    size_t len = 0;
-    json_t *value = NULL;
-    QN_TRY(qn_vocab_read_file(path, &text, &len, err));
-    shorten_integers(text, len);
-    const qn_status status = qn_json_parse(path, text, len, &value, err);
-    free(text);
-    QN_TRY(status);
-    if (!json_is_object(value)) {
-        json_decref(value);
-        return qn_fail(err, QN_E_FORMAT, "%s: a JSON object is expected at the top", path);
-    }
-    *out = value;
-    return QN_OK;
+    QN_TRY(refuse_pointer(path, err));
+    return qn_json_load_object(path, MAX_FILE_BYTES, out, err);
 }
 
 /* dir/name when it is a file; *out is NULL when it is not. */

@@ -160,8 +160,7 @@ static void retype_by_look(qn_token_list *list) {
 static qn_status name_of_class(const building *b, const char **pre, qn_error *err) {
     char saw[160];
     const char *tokenizer_class = qn_json_string(b->files.config, "tokenizer_class");
-    *pre = b->request->pre != NULL ? b->request->pre
-                                   : qn_pretokenizer_of_class(b->files.config, b->request->config);
+    *pre = b->request->pre != NULL ? b->request->pre : qn_pretokenizer_of_class(b->files.config, b->request->config);
     if (*pre != NULL) {
         return QN_OK;
     }

@@ -1,1 +1,3 @@
-quern inspect "$SAMPLES/miller-base" --tensors | head -n 30
+quern inspect "$SAMPLES/miller-base" --tensors >all
+sed -n '1,/METADATA/p' all
+tail -n 3 all

@@ -6,11 +6,11 @@
 
 typedef struct template_case {
     const char *what;
-    const char *config[2];    /* tokenizer_config.json of the folders */
-    const char *jinja[2];     /* chat_template.jinja */
-    const char *json[2];      /* chat_template.json */
-    const char *main;         /* NULL: none */
-    const char *named[2][2];  /* name, text */
+    const char *config[2];   /* tokenizer_config.json of the folders */
+    const char *jinja[2];    /* chat_template.jinja */
+    const char *json[2];     /* chat_template.json */
+    const char *main;        /* NULL: none */
+    const char *named[2][2]; /* name, text */
 } template_case;
 
 static const template_case cases[] = {
@@ -127,8 +127,9 @@ static void writes_keys_in_order(void **state) {
     case_begin(&c);
     c.traits.prefers_spm = true;
     spm_small(&c, 0);
-    case_file(&c, 0, "tokenizer_config.json",
-              "{\"chat_template\":[{\"name\":\"default\",\"template\":\"T1\"},{\"name\":\"rag\",\"template\":\"T2\"}]}");
+    case_file(
+        &c, 0, "tokenizer_config.json",
+        "{\"chat_template\":[{\"name\":\"default\",\"template\":\"T1\"},{\"name\":\"rag\",\"template\":\"T2\"}]}");
     assert_ok(&c.err, case_open(&c));
     qn_meta meta = qn_meta_new(c.arena);
     qn_vocab_to_meta(&c.vocab, &meta);

@@ -2,12 +2,13 @@
 /* test_special_tokens.c: ids and flags from texts, numbers, lists and post-processors, in the order that counts. */
 #include "vocab_case.h"
 
-#define VOCAB                                                                                                          \
-    "\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0,\"b\":1,\"ab\":2,\"<s>\":3,\"</s>\":4,\"<|im_end|>\":5,"           \
+#define VOCAB                                                                                                \
+    "\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0,\"b\":1,\"ab\":2,\"<s>\":3,\"</s>\":4,\"<|im_end|>\":5," \
     "\"<|eot_id|>\":6,\"<pad>\":7},\"merges\":[\"a b\"]}"
 #define PRE "\"pre_tokenizer\":{\"type\":\"ByteLevel\"}"
-#define ADDED                                                                                                          \
-    "\"added_tokens\":[{\"id\":3,\"content\":\"<s>\",\"special\":true},{\"id\":4,\"content\":\"</s>\",\"special\":true}," \
+#define ADDED                                                            \
+    "\"added_tokens\":[{\"id\":3,\"content\":\"<s>\",\"special\":true}," \
+    "{\"id\":4,\"content\":\"</s>\",\"special\":true},"                  \
     "{\"id\":5,\"content\":\"<|im_end|>\",\"special\":true},{\"id\":6,\"content\":\"<|eot_id|>\",\"special\":true}]"
 #define PLAIN "{" VOCAB "," PRE "," ADDED "}"
 #define WITH(post) "{" VOCAB "," PRE "," ADDED ",\"post_processor\":" post "}"
@@ -32,32 +33,32 @@ static const special_case cases[] = {
      "{\"bos_token_id\":0,\"eos_token_id\":1}", NULL, 3, 4, -1, -1, -1, 0, 0, -1, "1 4"},
     {"numbers when no text is there", PLAIN, "{\"bos_token\":null}", "{\"bos_token_id\":3,\"eos_token_id\":4}", NULL, 3,
      4, -1, -1, -1, 0, 0, -1, "4"},
-    {"numbers of a text model inside", PLAIN, "{}", "{\"text_config\":{\"bos_token_id\":3,\"eos_token_id\":4}}", NULL, 3,
-     4, -1, -1, -1, 0, 0, -1, "4"},
+    {"numbers of a text model inside", PLAIN, "{}", "{\"text_config\":{\"bos_token_id\":3,\"eos_token_id\":4}}", NULL,
+     3, 4, -1, -1, -1, 0, 0, -1, "4"},
     {"numbers win over texts outside added_tokens", "{" VOCAB "," PRE "}", "{\"eos_token\":\"<|im_end|>\"}",
      "{\"eos_token_id\":4}", NULL, -1, 4, 5, -1, -1, 0, 0, -1, "4 5"},
     {"a text in the vocabulary when nothing else", "{" VOCAB "," PRE "}", "{\"pad_token\":\"<pad>\"}",
      "{\"eos_token_id\":4}", NULL, -1, 4, -1, -1, 7, 0, 0, -1, "4"},
     {"the first of a list of ends", PLAIN, "{}", "{\"eos_token_id\":[6,4]}", NULL, -1, 6, -1, -1, -1, 0, 0, -1, "4 6"},
-    {"ends of generation_config.json", PLAIN, "{}", "{}", "{\"eos_token_id\":[5,6],\"bos_token_id\":3}", 3, 5, -1, -1, -1,
-     0, 0, -1, "5 6"},
+    {"ends of generation_config.json", PLAIN, "{}", "{}", "{\"eos_token_id\":[5,6],\"bos_token_id\":3}", 3, 5, -1, -1,
+     -1, 0, 0, -1, "5 6"},
     {"all ends are listed", PLAIN, "{\"eos_token\":\"</s>\"}", "{\"eos_token_id\":4}", "{\"eos_token_id\":[6,4,5]}", -1,
      4, -1, -1, -1, 0, 0, -1, "4 5 6"},
-    {"a chat template's end of turn", PLAIN, "{\"eos_token\":\"</s>\",\"chat_template\":\"{{m}}<|im_end|>\"}", NULL, NULL,
-     -1, 4, 5, -1, -1, 0, 0, -1, "4 5"},
+    {"a chat template's end of turn", PLAIN, "{\"eos_token\":\"</s>\",\"chat_template\":\"{{m}}<|im_end|>\"}", NULL,
+     NULL, -1, 4, 5, -1, -1, 0, 0, -1, "4 5"},
     {"an end of turn that is the end", PLAIN, "{\"eos_token\":\"<|im_end|>\",\"chat_template\":\"{{m}}<|im_end|>\"}",
      NULL, NULL, -1, 5, -1, -1, -1, 0, 0, -1, "5"},
     {"ids past the vocabulary are left out", PLAIN, "{\"eos_token\":\"</s>\"}",
      "{\"bos_token_id\":8,\"pad_token_id\":4294967296}", "{\"eos_token_id\":[4,99]}", -1, 4, -1, -1, -1, 0, 0, -1, "4"},
     {"ids of wrong types are left out", PLAIN, "{\"eos_token\":7,\"bos_token\":[\"<s>\"]}",
-     "{\"bos_token_id\":-1,\"eos_token_id\":\"4\",\"pad_token_id\":[[3]]}", "{\"eos_token_id\":{\"a\":4}}", -1, 4, -1, -1,
-     -1, 0, 0, -1, "4"},
+     "{\"bos_token_id\":-1,\"eos_token_id\":\"4\",\"pad_token_id\":[[3]]}", "{\"eos_token_id\":{\"a\":4}}", -1, 4, -1,
+     -1, -1, 0, 0, -1, "4"},
     {"flags that are said", PLAIN, "{\"eos_token\":\"</s>\",\"add_bos_token\":true,\"add_eos_token\":true}", NULL, NULL,
      -1, 4, -1, -1, -1, 1, 1, -1, "4"},
     {"a template that begins with BOS", WITH(TEMPLATE(TOKEN("<s>") "," A, "")), "{\"bos_token\":\"<s>\"}",
      "{\"eos_token_id\":4}", NULL, 3, 4, -1, -1, -1, 1, 0, -1, "4"},
-    {"a template names BOS", WITH(TEMPLATE(TOKEN("<s>") "," A, "")), "{}", "{\"eos_token_id\":4}", NULL, 3, 4, -1, -1, -1,
-     1, 0, -1, "4"},
+    {"a template names BOS", WITH(TEMPLATE(TOKEN("<s>") "," A, "")), "{}", "{\"eos_token_id\":4}", NULL, 3, 4, -1, -1,
+     -1, 1, 0, -1, "4"},
     {"a template that begins otherwise", WITH(TEMPLATE(TOKEN("<pad>") "," A, "")), "{\"bos_token\":\"<s>\"}",
      "{\"eos_token_id\":4}", NULL, 3, 4, -1, -1, -1, 0, 0, -1, "4"},
     {"a template in a sequence",
@@ -69,8 +70,8 @@ static const special_case cases[] = {
      "{\"bos_token\":\"<s>\",\"add_bos_token\":false}", "{\"eos_token_id\":4}", NULL, 3, 4, -1, -1, -1, 0, 0, -1, "4"},
     {"a pair with a separator", WITH(TEMPLATE(TOKEN("<s>") "," A, A "," TOKEN("</s>") "," B)),
      "{\"bos_token\":\"<s>\",\"eos_token\":\"</s>\"}", NULL, NULL, 3, 4, -1, -1, -1, 1, 0, 1, "4"},
-    {"RoBERTa", WITH("{\"type\":\"RobertaProcessing\",\"sep\":[\"</s>\",4],\"cls\":[\"<s>\",3]}"), "{}", NULL, NULL, 3, 4,
-     -1, -1, -1, 1, 1, 1, "4"},
+    {"RoBERTa", WITH("{\"type\":\"RobertaProcessing\",\"sep\":[\"</s>\",4],\"cls\":[\"<s>\",3]}"), "{}", NULL, NULL, 3,
+     4, -1, -1, -1, 1, 1, 1, "4"},
     {"RoBERTa of wrong types", WITH("{\"type\":\"RobertaProcessing\",\"sep\":7,\"cls\":[[]]}"),
      "{\"eos_token\":\"</s>\"}", NULL, NULL, -1, 4, -1, -1, -1, 1, 1, 1, "4"},
     {"templates of wrong types", WITH("{\"type\":\"TemplateProcessing\",\"single\":[1,2],\"pair\":{}}"),
@@ -142,8 +143,7 @@ static void warns_when_there_is_no_end(void **state) {
     (void)state;
     vocab_case c;
     case_begin(&c);
-    case_file(&c, 0, "tokenizer.json",
-              "{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[]}," PRE "}");
+    case_file(&c, 0, "tokenizer.json", "{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[]}," PRE "}");
     assert_ok(&c.err, case_open(&c));
     assert_int_equal(c.vocab.eos, QN_NO_TOKEN);
     assert_int_equal(c.vocab.n_eos_ids, 0);

@@ -145,7 +145,10 @@ static inline void spm_small(vocab_case *c, int dir) {
     spm_piece(&w, "</s>", 4, 0.0F, 3);
     spm_piece(&w, "<0x0A>", 6, 0.0F, 6);
     spm_piece(&w, "a", 1, -2.0F, 0);
-    spm_piece(&w, "\xE2\x96\x81" "b", 4, -3.0F, 4);
+    spm_piece(&w,
+              "\xE2\x96\x81"
+              "b",
+              4, -3.0F, 4);
     spm_piece(&w, "ab", 2, -1.0F, 1);
     spm_piece(&w, "zz", 2, -9.0F, 5);
     spm_specs(&w, 2, -1);
