@@ -54,8 +54,9 @@ QN_NODISCARD qn_status qn_compare(const char *a, const char *b, qn_job *job, cha
 /**
  * Lists a training run's checkpoints and the state of the run.
  *
- *     { "path", "state": "completed" | "stopped_early" | "stopped_by_user" | "failed" | "running" | "diverged" | "unknown",
- *       "why": sentence, "kind": "adapter" | "full" | "unknown", "base": name | null, "step", "max_steps", "epoch",
+ *     { "path", "state": "completed" | "stopped_early" | "stopped_by_user" | "failed" | "running" | "diverged" |
+ *         "unknown", "why": sentence, "kind": "adapter" | "full" | "unknown", "base": name | null, "step",
+ *       "max_steps", "epoch",
  *       "best_step" | null, "checkpoints": [ { "name", "dir", "step", "epoch", "loss", "eval": { "eval_loss": … },
  *       "is_complete", "is_best", "is_last", "note" | null } ] }
  *

@@ -50,9 +50,9 @@ static const char *first_class(const json_t *config) {
 qn_status qn_arch_find(const char *where, const json_t *config, const qn_arch **out, const json_t **text,
                        qn_error *err) {
     const json_t *inner = json_object_get(config, "text_config");
-    const char *name = first_class(inner);
+    const char *name = first_class(config); /* the whole decides: its tensors are not named like those of its text part */
     if (name == NULL) {
-        name = first_class(config);
+        name = first_class(inner);
     }
     if (name == NULL) {
         return qn_fail(err, QN_E_FORMAT,

@@ -27,8 +27,8 @@ static const hp_row hp_rows[] = {
     {QN_HP_N_HEAD_KV, true, 1, 65536, {"num_key_value_heads", "n_kv_heads"}},
     {QN_HP_HEAD_DIM, true, 1, 65536, {"head_dim"}},
     {QN_HP_N_VOCAB, true, 1, 268435456, {"vocab_size"}},
-    {QN_HP_RMS_EPS, false, 0, 1, {"rms_norm_eps", "norm_eps"}},
-    {QN_HP_NORM_EPS, false, 0, 1, {"layer_norm_eps", "layer_norm_epsilon", "norm_epsilon"}},
+    {QN_HP_RMS_EPS, false, 1e-30, 1, {"rms_norm_eps", "norm_eps"}},
+    {QN_HP_NORM_EPS, false, 1e-30, 1, {"layer_norm_eps", "layer_norm_epsilon", "norm_epsilon"}},
     {QN_HP_PARTIAL_ROTARY, false, 0, 1, {"partial_rotary_factor", "rope_pct", "rope_percent"}},
     {QN_HP_SLIDING_WINDOW, true, 0, 4294967295.0, {"sliding_window"}},
     {QN_HP_SLIDING_PATTERN, true, 0, 65536, {"sliding_window_pattern", "_sliding_window_pattern"}},
@@ -166,7 +166,7 @@ static qn_status read_scaling(const char *where, const json_t *rope, qn_arena *a
     }
     if (i == n) {
         return qn_fail(err, QN_E_UNSUPPORTED,
-                       "%s: rope scaling '%.60s' is not supported; known are default, linear, llama3, yarn, longrope", where,
+                       "%s: rope scaling '%.60s' is not supported; known are default, linear, dynamic, llama3, yarn, longrope", where,
                        type);
     }
     h->rope_scaling = scaling_names[i].scaling;
@@ -177,12 +177,24 @@ static qn_status read_scaling(const char *where, const json_t *rope, qn_arena *a
     return QN_OK;
 }
 
-/* The rope dictionary: rope_parameters (newer) or rope_scaling, with one part for each kind of layer or none. */
-static qn_status read_rope(const char *where, const json_t *config, qn_arena *arena, qn_hparams *h, qn_error *err) {
-    const json_t *rope = json_object_get(config, "rope_parameters");
-    if (!json_is_object(rope)) {
-        rope = json_object_get(config, "rope_scaling");
+/* The rope dictionary: rope_parameters (newer) or rope_scaling; NULL when there is none. */
+static qn_status find_rope(const char *where, const json_t *config, const json_t **rope, qn_error *err) {
+    static const char *const names[] = {"rope_parameters", "rope_scaling"};
+    *rope = NULL;
+    for (size_t i = 0; i < sizeof names / sizeof names[0] && *rope == NULL; i++) {
+        const json_t *found = json_object_get(config, names[i]);
+        if (found != NULL && !json_is_null(found) && !json_is_object(found)) {
+            return qn_fail(err, QN_E_FORMAT, "%s: '%s' is neither null nor an object", where, names[i]);
+        }
+        *rope = json_is_object(found) ? found : NULL;
     }
+    return QN_OK;
+}
+
+/* Rope numbers, of a dictionary with one part for each kind of layer or none, and of the root. */
+static qn_status read_rope(const char *where, const json_t *config, qn_arena *arena, qn_hparams *h, qn_error *err) {
+    const json_t *rope = NULL;
+    QN_TRY(find_rope(where, config, &rope, err));
     const json_t *sliding = json_object_get(rope, "sliding_attention");
     const json_t *full = json_object_get(rope, "full_attention");
     if (full == NULL) {

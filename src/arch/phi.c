@@ -68,6 +68,10 @@ static qn_status derive(const char *where, const json_t *config, qn_hparams *h, 
                        (unsigned long long)h->n_rope_factors, (unsigned long long)n_rot, (unsigned long long)(n_rot / 2));
     }
     qn_hp_set(h, QN_HP_ROPE_ATTN_FACTOR, attn_factor(h));
+    if (!isfinite(h->value[QN_HP_ROPE_ATTN_FACTOR])) {
+        return qn_fail(err, QN_E_FORMAT, "%s: 'original_max_position_embeddings' is %g: the attention factor would be infinite",
+                       where, h->value[QN_HP_ROPE_ORIG_CTX]);
+    }
     return QN_OK;
 }
 

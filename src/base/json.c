@@ -45,13 +45,16 @@ typedef struct patch {
 /* The patch needed at text[i], which is no part of a string or of a longer number; n_old is 0 when there is none. */
 static patch patch_at(const char *text, size_t len, size_t i) {
     const char c = text[i];
-    const char before = i == 0 ? ' ' : text[i - 1];
+    char before = ' ';
+    if (i > 0) {
+        before = text[i - 1];
+    }
     if (c == 'N' || c == 'I' || (c == '-' && i + 1 < len && text[i + 1] == 'I')) {
         return (patch){"null", bare_word_len(text + i, len - i), 4};
     }
-    const bool starts_number = c >= '1' && c <= '9' && !(before >= '0' && before <= '9') && before != '.' && before != 'e' &&
-                               before != 'E' && before != '+';
-    if (starts_number) { /* the last two digits become an exponent: about the same value, as a real */
+    const bool is_within = (before >= '0' && before <= '9') || strchr(".eE+", before) != NULL;
+    if (c >= '1' && c <= '9' &&
+        !is_within) { /* the last two digits become an exponent: about the same value, as a real */
         const size_t n = long_integer_len(text + i, len - i);
         return (patch){NULL, n, n};
     }
@@ -68,9 +71,12 @@ static size_t patch_text(const char *text, size_t len, char *out, size_t *n_out)
         if (p.n_old > 0) {
             if (out != NULL) {
                 memcpy(out + n, p.text == NULL ? text + i : p.text, p.n_new);
-                memcpy(out + n + p.n_new - 2, p.text == NULL ? "e2" : "ll", 2);
             }
             n += p.n_new;
+            if (out != NULL && p.text == NULL) {
+                out[n - 2] = 'e';
+                out[n - 1] = '2';
+            }
             i += p.n_old - 1;
             n_patches++;
             continue;

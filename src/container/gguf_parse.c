@@ -208,7 +208,7 @@ static qn_status read_value(reader *r, qn_meta_value *v, qn_error *err) {
 }
 
 static qn_status read_pair(reader *r, qn_meta_entry *entry, qn_error *err) {
-    qn_text key;
+    qn_text key = {0};
     uint32_t type = 0;
     QN_TRY(read_string(r, MAX_KEY_BYTES, "a metadata key", &key, err));
     if (key.len == 0 || memchr(key.bytes, 0, key.len) != NULL) {
@@ -305,7 +305,7 @@ static qn_status read_shape(reader *r, qn_shown name, qn_shape *shape, qn_error 
 
 /* Reads one info. next: where this tensor's data must begin, moved to where the next one's must. */
 static qn_status read_info(reader *r, qn_archive_tensor *t, uint64_t *next, qn_error *err) {
-    qn_text text;
+    qn_text text = {0};
     uint32_t type = 0;
     QN_TRY(read_string(r, QN_GGUF_MAX_NAME, "a tensor's name", &text, err));
     const qn_shown name = qn_shown_name(text.bytes, text.len);

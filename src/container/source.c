@@ -118,7 +118,8 @@ qn_shown qn_shown_name(const void *bytes, size_t n) {
     const unsigned char *in = bytes;
     size_t out = 0;
     for (; out < n && out < MAX_SHOWN; out++) {
-        shown.text[out] = in[out] < 0x20 || in[out] == 0x7F ? '?' : (char)in[out];
+        const bool is_control = in[out] < 0x20 || in[out] == 0x7F;
+        memcpy(&shown.text[out], is_control ? (const void *)"?" : &in[out], 1);
     }
     memcpy(shown.text + out, n > MAX_SHOWN ? "..." : "", n > MAX_SHOWN ? 4 : 1);
     return shown;

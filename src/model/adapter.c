@@ -57,11 +57,15 @@ bool qn_is_adapter_dir(const char *dir) {
     return found;
 }
 
-/* Cuts every occurrence of a part out of text. */
+/* Cuts every component that is part (a dot and a word) out of a path. */
 static void cut_all(char *text, const char *part) {
     const size_t n = strlen(part);
     for (char *at = strstr(text, part); at != NULL; at = strstr(at, part)) {
-        memmove(at, at + n, strlen(at + n) + 1);
+        if (at[n] == '.' || at[n] == '\0') {
+            memmove(at, at + n, strlen(at + n) + 1);
+        } else {
+            at++;
+        }
     }
 }
 
@@ -161,6 +165,10 @@ static qn_status check_pair(qn_adapter *adapter, qn_adapter_part *part, qn_error
         return qn_fail(err, QN_E_FORMAT, "%s: tensor '%s' has no partner: module '%s' needs both lora_A and lora_B", dir,
                        found->name, part->module);
     }
+    if ((strstr(part->a->name, ".lora_embedding_A") != NULL) != (strstr(part->b->name, ".lora_embedding_B") != NULL)) {
+        return qn_fail(err, QN_E_FORMAT, "%s: tensors '%s' and '%s' are halves of two kinds of pair", dir, part->a->name,
+                       part->b->name);
+    }
     if (part->a->shape.n_dims != 2 || part->b->shape.n_dims != 2 || part->a->shape.dims[0] != part->b->shape.dims[1] ||
         part->a->shape.dims[0] == 0) {
         char a[128];
@@ -206,7 +214,7 @@ static qn_status open_files(qn_adapter *adapter, qn_job *job, qn_error *err) {
     QN_TRY(qn_adapter_config_check(adapter->config, config, job, err));
     adapter->base = qn_json_string(adapter->config, "base_model_name_or_path");
     adapter->alpha = 8; /* PEFT's default */
-    (void)qn_json_f64(adapter->config, "lora_alpha", &adapter->alpha);
+    (void)qn_json_f64(adapter->config, "lora_alpha", &adapter->alpha); /* types were checked */
     (void)qn_json_bool(adapter->config, "use_rslora", &adapter->has_rslora);
     if (!qn_is_file(weights) && qn_is_file(pickle)) {
         return qn_fail(err, QN_E_UNSUPPORTED,
@@ -228,6 +236,9 @@ static qn_status fill(qn_adapter *adapter, qn_job *job, qn_error *err) {
     }
     for (uint64_t i = 0; i < n; i++) {
         QN_TRY(sort_tensor(adapter, qn_archive_tensor_at(adapter->archive, i), err));
+    }
+    if (adapter->n_parts == 0) {
+        return qn_fail(err, QN_E_FORMAT, "%s: the adapter holds no tensors but copies of its base's", adapter->dir);
     }
     return check_parts(adapter, err);
 }

@@ -23,12 +23,45 @@ static const struct {
     {"use_qalora", "QA-LoRA's pooled inputs"},
     {"trainable_token_indices", "single trained tokens"},
     {"megatron_config", "Megatron's split layers"},
+    {"alora_invocation_tokens", "an adapter that acts from a certain token on (aLoRA)"},
 };
 
 static bool is_set(const json_t *value) {
     return value != NULL && !json_is_null(value) && !json_is_false(value) &&
            !(json_is_array(value) && json_array_size(value) == 0) &&
            !(json_is_object(value) && json_object_size(value) == 0);
+}
+
+/* Keys that the numbers depend on, and the types they have. */
+typedef enum key_type { KEY_NUMBER, KEY_BOOL, KEY_OBJECT } key_type;
+
+static const struct {
+    const char *key;
+    key_type type; /* all but numbers may be null */
+} typed_keys[] = {
+    {"r", KEY_NUMBER},          {"lora_alpha", KEY_NUMBER},   {"use_rslora", KEY_BOOL},
+    {"use_dora", KEY_BOOL},     {"rank_pattern", KEY_OBJECT}, {"alpha_pattern", KEY_OBJECT},
+};
+
+static bool is_of_type(const json_t *value, key_type type) {
+    switch (type) {
+    case KEY_NUMBER: return json_is_number(value);
+    case KEY_BOOL: return json_is_boolean(value) || json_is_null(value);
+    case KEY_OBJECT: return json_is_object(value) || json_is_null(value);
+    }
+    return false;
+}
+
+/* A key of another type would be read as absent, and the scale computed from a default. */
+static qn_status check_types(const json_t *config, const char *where, qn_error *err) {
+    static const char *const names[] = {"a number", "true or false", "an object"};
+    for (size_t i = 0; i < sizeof typed_keys / sizeof typed_keys[0]; i++) {
+        const json_t *value = json_object_get(config, typed_keys[i].key);
+        if (value != NULL && !is_of_type(value, typed_keys[i].type)) {
+            return qn_fail(err, QN_E_FORMAT, "%s: '%s' is not %s", where, typed_keys[i].key, names[typed_keys[i].type]);
+        }
+    }
+    return QN_OK;
 }
 
 qn_status qn_adapter_config_check(const json_t *config, const char *where, qn_job *job, qn_error *err) {
@@ -43,6 +76,7 @@ qn_status qn_adapter_config_check(const json_t *config, const char *where, qn_jo
                            "merge_and_unload() first", where, refused[i].key, refused[i].why);
         }
     }
+    QN_TRY(check_types(config, where, err));
     const char *init = qn_json_string(config, "init_lora_weights");
     for (size_t i = 0; init != NULL && i < sizeof base_changing / sizeof base_changing[0]; i++) {
         if (strncmp(init, base_changing[i], strlen(base_changing[i])) == 0) {

@@ -58,7 +58,7 @@ static qn_meta_value item_at(const qn_meta_value *array, uint64_t i) {
     case QN_META_U16: v.as.u = ((const uint16_t *)items)[i]; break;
     case QN_META_U32: v.as.u = ((const uint32_t *)items)[i]; break;
     case QN_META_U64: v.as.u = ((const uint64_t *)items)[i]; break;
-    case QN_META_I8: v.as.i = ((const int8_t *)items)[i]; break;
+    case QN_META_I8: v.as.i = (int64_t)((const int8_t *)items)[i]; break;
     case QN_META_I16: v.as.i = ((const int16_t *)items)[i]; break;
     case QN_META_I32: v.as.i = ((const int32_t *)items)[i]; break;
     case QN_META_I64: v.as.i = ((const int64_t *)items)[i]; break;

@@ -190,7 +190,7 @@ qn_status qn_recover_merges(const qn_text *tokens, uint64_t n, bool all_cuts, qn
         status = qn_fail_nomem(err, "merges", (size_t)list.n * sizeof *items);
     }
     if (status == QN_OK) {
-        if (list.items != NULL) {
+        if (items != NULL && list.items != NULL) {
             memcpy(items, list.items, (size_t)list.n * sizeof *items);
         }
         *out = (qn_merges){items, list.n};

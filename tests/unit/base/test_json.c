@@ -54,6 +54,33 @@ static void bytes_behind_a_zero_byte_are_refused(void **state) {
     json_decref(value);
 }
 
+static void long_integers_become_reals(void **state) {
+    (void)state;
+    static const struct {
+        const char *text;
+        double wanted; /* 0: an integer stays one */
+    } cases[] = {
+        {"[1000000000000000019884624838656]", 1e30},
+        {"[NaN, \"9999999999999999999\", -9999999999999999999]", -1e19},
+        {"[9223372036854775808]", 9223372036854775808.0},
+        {"[9223372036854775807]", 0},
+        {"[0.12345678901234567890123]", 0.12345678901234568},
+        {"[12345678901234567890.5e-1]", 1234567890123456789.05},
+        {"[1e0000000000000000000000002]", 100},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        json_t *list = NULL;
+        qn_error err;
+        assert_ok(&err, qn_json_parse("f", cases[i].text, strlen(cases[i].text), &list, &err));
+        const json_t *last = json_array_get(list, json_array_size(list) - 1);
+        assert_int_equal(json_is_real(last), cases[i].wanted != 0);
+        const double found = json_number_value(last);
+        assert_true(cases[i].wanted == 0 ||
+                    (found / cases[i].wanted > 1 - 1e-15 && found / cases[i].wanted < 1 + 1e-15));
+        json_decref(list);
+    }
+}
+
 static void typed_look_ups(void **state) {
     (void)state;
     static const char text[] = "{\"s\":\"x\",\"i\":3,\"neg\":-1,\"f\":2.5,\"whole\":4.0,\"t\":true,\"n\":null,"
@@ -169,9 +196,13 @@ static void events_are_lines_of_json(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(bare_words_become_null),   cmocka_unit_test(bytes_behind_a_zero_byte_are_refused),
-        cmocka_unit_test(typed_look_ups),           cmocka_unit_test(files_are_limited_and_must_be_objects),
-        cmocka_unit_test(deep_nesting_is_refused),  cmocka_unit_test(any_bytes_become_text),
+        cmocka_unit_test(bare_words_become_null),
+        cmocka_unit_test(bytes_behind_a_zero_byte_are_refused),
+        cmocka_unit_test(long_integers_become_reals),
+        cmocka_unit_test(typed_look_ups),
+        cmocka_unit_test(files_are_limited_and_must_be_objects),
+        cmocka_unit_test(deep_nesting_is_refused),
+        cmocka_unit_test(any_bytes_become_text),
         cmocka_unit_test(events_are_lines_of_json),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -12,7 +12,9 @@ static qn_status parse(const void *bytes, size_t n, qn_error *err) {
     qn_archive *archive = qn_archive_new("gguf");
     assert_non_null(exact);
     assert_non_null(archive);
-    memcpy(exact, bytes, n);
+    if (n > 0) {
+        memcpy(exact, bytes, n);
+    }
     const qn_source source = {"model.gguf", exact, n, NULL};
     qn_status status = qn_gguf_parse(archive, &source, qn_archive_own_meta(archive), err);
     if (status == QN_OK) {

@@ -7,7 +7,7 @@
 
 #include "base/buffer.h"
 #include "base/json.h"
-#include "quern/event.h"
+#include "quern/job.h"
 
 /** Sizes of tiny_llama(): they go with the sample's tokenizer. */
 enum { TINY_EMBD = 32, TINY_HEAD = 4, TINY_KV = 2, TINY_HEAD_DIM = 8, TINY_FF = 64, TINY_VOCAB = 2048, TINY_LAYER = 2 };
