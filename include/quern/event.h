@@ -15,7 +15,8 @@ typedef enum qn_event_kind {
     QN_EVENT_PROGRESS, /**< work got done: stage, tensor, bytes_done, bytes_total, rate, eta_s */
     QN_EVENT_WARNING,  /**< something a person should know: message */
     QN_EVENT_NOTE,     /**< something worth telling that needs no action: message */
-    QN_EVENT_OUTPUT,   /**< an output has its final name: path, output_type, bytes_done (its size), bits_per_weight, seconds */
+    QN_EVENT_OUTPUT,   /**< an output has its final name: path, output_type, bytes_done (its size),
+                            bits_per_weight, seconds */
     QN_EVENT_DONE,     /**< the job ended well: bytes_done, seconds */
     QN_EVENT_FAILED    /**< the job ended badly: message */
 } qn_event_kind;
@@ -23,18 +24,18 @@ typedef enum qn_event_kind {
 /** One event. All pointers are valid during the call only; fields an event does not tell are NULL or 0. */
 typedef struct qn_event {
     qn_event_kind kind;
-    double time_s;           /**< seconds since the job began */
-    const char *stage;       /**< "Merge LoRA", "GGUF conversion", "Quantization", "Verify" */
-    const char *tensor;      /**< the GGUF name of the tensor worked on */
+    double time_s;      /**< seconds since the job began */
+    const char *stage;  /**< "Merge LoRA", "GGUF conversion", "Quantization", "Verify" */
+    const char *tensor; /**< the GGUF name of the tensor worked on */
     const char *message;
     const char *path;
     const char *output_type; /**< "Q4_K_M" */
     uint64_t tensor_index;   /**< from 1 */
     uint64_t n_tensors;
-    uint64_t bytes_done;     /**< source bytes read, or bytes verified */
+    uint64_t bytes_done; /**< source bytes read, or bytes verified */
     uint64_t bytes_total;
-    double rate;             /**< bytes a second over the last seconds */
-    double eta_s;            /**< seconds left; negative while unknown */
+    double rate;  /**< bytes a second over the last seconds */
+    double eta_s; /**< seconds left; negative while unknown */
     double bits_per_weight;
     double seconds;
 } qn_event;

@@ -17,9 +17,9 @@ typedef struct qn_pack_adapter {
 
 /** What to pack. Zero-initialise, then set what is wanted; everything is borrowed. */
 typedef struct qn_pack_options {
-    const char *base;       /**< Hugging Face folder; NULL: found from the adapter's adapter_config.json */
-    const char *run;        /**< Trainer run folder (or one checkpoint); NULL for none */
-    const char *checkpoint; /**< "best", "last" or a step; NULL: best, else last */
+    const char *base;                /**< Hugging Face folder; NULL: found from the adapter's adapter_config.json */
+    const char *run;                 /**< Trainer run folder (or one checkpoint); NULL for none */
+    const char *checkpoint;          /**< "best", "last" or a step; NULL: best, else last */
     const qn_pack_adapter *adapters; /**< merged in order, after the run's */
     size_t n_adapters;
     const char *types;   /**< "Q4_K_M,Q8_0,F16"; NULL: what the preset says */
@@ -31,10 +31,10 @@ typedef struct qn_pack_options {
     const char *pre;     /**< pre-tokenizer name that overrides recognition */
     uint64_t split_max_bytes;   /**< shards of at most this many bytes of tensors; 0: one file */
     uint64_t split_max_tensors; /**< shards of at most this many tensors; 0: no limit */
-    bool allow_nan;      /**< NaN and infinity in weights warn instead of ending the job */
-    bool force;          /**< replace outputs that are there */
-    bool no_sync;        /**< do not wait for the disk before renaming (benchmarks, scratch) */
-    bool no_verify;      /**< do not read the outputs back */
+    bool allow_nan;             /**< NaN and infinity in weights warn instead of ending the job */
+    bool force;                 /**< replace outputs that are there */
+    bool no_sync;               /**< do not wait for the disk before renaming (benchmarks, scratch) */
+    bool no_verify;             /**< do not read the outputs back */
 } qn_pack_options;
 
 /** Everything a job will do, decided before a byte is written. */

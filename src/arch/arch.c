@@ -36,8 +36,9 @@ static qn_status fail_unsupported(const char *where, const char *name, qn_error 
         }
     }
     char *text = qn_buffer_take_text(&list);
-    const qn_status status = qn_fail(err, QN_E_UNSUPPORTED, "%s: models of class '%.100s' are not supported. Supported are:%s",
-                                     where, name, text == NULL ? "" : text);
+    const qn_status status = qn_fail(err, QN_E_UNSUPPORTED,
+                                     "%s: models of class '%.100s' are not supported. Supported are:%s", where, name,
+                                     text == NULL ? "" : text);
     free(text);
     return status;
 }
@@ -50,15 +51,17 @@ static const char *first_class(const json_t *config) {
 qn_status qn_arch_find(const char *where, const json_t *config, const qn_arch **out, const json_t **text,
                        qn_error *err) {
     const json_t *inner = json_object_get(config, "text_config");
-    const char *name = first_class(config); /* the whole decides: its tensors are not named like those of its text part */
+    const char *name = first_class(
+        config); /* the whole decides: its tensors are not named like those of its text part */
     if (name == NULL) {
         name = first_class(inner);
     }
     if (name == NULL) {
-        return qn_fail(err, QN_E_FORMAT,
-                       "%s: has no 'architectures' list, so it does not say what model this is; a config.json written by "
-                       "transformers has one",
-                       where);
+        return qn_fail(
+            err, QN_E_FORMAT,
+            "%s: has no 'architectures' list, so it does not say what model this is; a config.json written by "
+            "transformers has one",
+            where);
     }
     for (size_t i = 0; i < QN_COUNT(families); i++) {
         if (has_class(families[i], name)) {

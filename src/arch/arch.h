@@ -72,22 +72,23 @@ typedef enum qn_rope_kind { QN_ROPE_ABSENT, QN_ROPE_NORM, QN_ROPE_NEOX } qn_rope
 
 /** A family. Static storage. */
 typedef struct qn_arch {
-    const char *name;                 /**< general.architecture */
-    const char *label;                /**< for people: "Llama (and Mistral, Yi, SmolLM, TinyLlama)" */
-    const char *const *classes;       /**< config.json "architectures", NULL-terminated */
-    const qn_hp_default *defaults;    /**< for keys the config leaves out */
+    const char *name;              /**< general.architecture */
+    const char *label;             /**< for people: "Llama (and Mistral, Yi, SmolLM, TinyLlama)" */
+    const char *const *classes;    /**< config.json "architectures", NULL-terminated */
+    const qn_hp_default *defaults; /**< for keys the config leaves out */
     size_t n_defaults;
-    bool tied_by_default;             /**< tie_word_embeddings when the config does not say */
-    bool has_generic_keys;            /**< writes the generic key list before its own */
-    const qn_key_rule *keys;          /**< its own keys */
+    bool tied_by_default;    /**< tie_word_embeddings when the config does not say */
+    bool has_generic_keys;   /**< writes the generic key list before its own */
+    const qn_key_rule *keys; /**< its own keys */
     size_t n_keys;
-    const qn_tensor_rule *tensors;    /**< in the order of the file: those of layer rules together, layer by layer */
+    const qn_tensor_rule *tensors; /**< in the order of the file: those of layer rules together, layer by layer */
     size_t n_tensors;
     const char *const *base_prefixes; /**< prefixes a bare model's names may lack ("model."), NULL-terminated */
     const char *const *cut_parts;     /**< parts cut out of names ("language_model."), NULL-terminated; may be NULL */
-    const char *const *dropped_parts; /**< tensors whose name holds one of these are left out (vision towers); may be NULL */
+    const char *const
+        *dropped_parts; /**< tensors whose name holds one of these are left out (vision towers); may be NULL */
     qn_rope_kind rope;
-    bool cuts_vocab;                  /**< embedding rows beyond the vocabulary are cut (Gemma 3) */
+    bool cuts_vocab; /**< embedding rows beyond the vocabulary are cut (Gemma 3) */
     qn_vocab_traits vocab;
     /** Derives and checks what the tables cannot say; may be NULL. */
     qn_status (*derive)(const char *where, const json_t *config, qn_hparams *h, qn_error *err);

@@ -7,14 +7,13 @@ static const char *const gemma2_classes[] = {"Gemma2ForCausalLM", NULL};
 static const char *const gemma3_classes[] = {"Gemma3ForCausalLM", "Gemma3ForConditionalGeneration", NULL};
 
 static const qn_hp_default gemma_defaults[] = {
-    {QN_HP_N_VOCAB, 256000}, {QN_HP_N_EMBD, 3072}, {QN_HP_N_FF, 24576},  {QN_HP_N_LAYER, 28},   {QN_HP_N_HEAD, 16},
+    {QN_HP_N_VOCAB, 256000}, {QN_HP_N_EMBD, 3072},  {QN_HP_N_FF, 24576}, {QN_HP_N_LAYER, 28},   {QN_HP_N_HEAD, 16},
     {QN_HP_N_HEAD_KV, 16},   {QN_HP_HEAD_DIM, 256}, {QN_HP_N_CTX, 8192}, {QN_HP_RMS_EPS, 1e-6},
 };
 static const qn_hp_default gemma2_defaults[] = {
-    {QN_HP_N_VOCAB, 256000},      {QN_HP_N_EMBD, 2304},       {QN_HP_N_FF, 9216},   {QN_HP_N_LAYER, 26},
-    {QN_HP_N_HEAD, 8},            {QN_HP_N_HEAD_KV, 4},       {QN_HP_HEAD_DIM, 256}, {QN_HP_N_CTX, 8192},
-    {QN_HP_RMS_EPS, 1e-6},        {QN_HP_ATTN_SOFTCAP, 50},   {QN_HP_FINAL_SOFTCAP, 30},
-    {QN_HP_SLIDING_WINDOW, 4096},
+    {QN_HP_N_VOCAB, 256000}, {QN_HP_N_EMBD, 2304},     {QN_HP_N_FF, 9216},        {QN_HP_N_LAYER, 26},
+    {QN_HP_N_HEAD, 8},       {QN_HP_N_HEAD_KV, 4},     {QN_HP_HEAD_DIM, 256},     {QN_HP_N_CTX, 8192},
+    {QN_HP_RMS_EPS, 1e-6},   {QN_HP_ATTN_SOFTCAP, 50}, {QN_HP_FINAL_SOFTCAP, 30}, {QN_HP_SLIDING_WINDOW, 4096},
 };
 static const qn_hp_default gemma3_defaults[] = {
     {QN_HP_N_VOCAB, 262208}, {QN_HP_N_EMBD, 2304},   {QN_HP_N_FF, 9216},         {QN_HP_N_LAYER, 26},
@@ -23,13 +22,14 @@ static const qn_hp_default gemma3_defaults[] = {
 };
 
 /* Gemma 1 and 2 write no rope base: the runtime's 10000 is theirs. */
-#define GEMMA_KEYS                                                                                          \
-    {"context_length", QN_KEY_U32, QN_HP_N_CTX}, {"embedding_length", QN_KEY_U32, QN_HP_N_EMBD},            \
-        {"block_count", QN_KEY_U32, QN_HP_N_LAYER}, {"feed_forward_length", QN_KEY_U32, QN_HP_N_FF},        \
-        {"attention.head_count", QN_KEY_U32, QN_HP_N_HEAD},                                                 \
-        {"attention.head_count_kv", QN_KEY_U32, QN_HP_N_HEAD_KV},                                           \
-        {"attention.layer_norm_rms_epsilon", QN_KEY_F32, QN_HP_RMS_EPS},                                    \
-        {"attention.key_length", QN_KEY_U32, QN_HP_HEAD_DIM}, {"attention.value_length", QN_KEY_U32, QN_HP_HEAD_DIM}
+#define GEMMA_KEYS                                                                                                    \
+    {"context_length", QN_KEY_U32, QN_HP_N_CTX}, {"embedding_length", QN_KEY_U32, QN_HP_N_EMBD},                      \
+        {"block_count", QN_KEY_U32, QN_HP_N_LAYER}, {"feed_forward_length", QN_KEY_U32, QN_HP_N_FF},                  \
+        {"attention.head_count", QN_KEY_U32, QN_HP_N_HEAD}, {"attention.head_count_kv", QN_KEY_U32, QN_HP_N_HEAD_KV}, \
+        {"attention.layer_norm_rms_epsilon", QN_KEY_F32, QN_HP_RMS_EPS},                                              \
+        {"attention.key_length", QN_KEY_U32, QN_HP_HEAD_DIM}, {                                                       \
+        "attention.value_length", QN_KEY_U32, QN_HP_HEAD_DIM                                                          \
+    }
 
 static const qn_key_rule gemma_keys[] = {GEMMA_KEYS};
 static const qn_key_rule gemma2_keys[] = {
@@ -55,9 +55,9 @@ static const qn_key_rule gemma3_keys[] = {
         QN_RULE_MATRIX("model.layers.%.mlp.up_proj", "blk.%.ffn_up", QN_DIM_FF, QN_DIM_EMBD, QN_AS_IS),          \
         QN_RULE_MATRIX("model.layers.%.mlp.down_proj", "blk.%.ffn_down", QN_DIM_EMBD, QN_DIM_FF, QN_AS_IS),      \
         QN_RULE_INV_FREQ
-#define GEMMA_SANDWICH_NORMS                                                                                          \
-    QN_RULE_NORM("model.layers.%.post_attention_layernorm", "blk.%.post_attention_norm", QN_DIM_EMBD, QN_PLUS_ONE),   \
-        QN_RULE_NORM("model.layers.%.pre_feedforward_layernorm", "blk.%.ffn_norm", QN_DIM_EMBD, QN_PLUS_ONE),         \
+#define GEMMA_SANDWICH_NORMS                                                                                        \
+    QN_RULE_NORM("model.layers.%.post_attention_layernorm", "blk.%.post_attention_norm", QN_DIM_EMBD, QN_PLUS_ONE), \
+        QN_RULE_NORM("model.layers.%.pre_feedforward_layernorm", "blk.%.ffn_norm", QN_DIM_EMBD, QN_PLUS_ONE),       \
         QN_RULE_NORM("model.layers.%.post_feedforward_layernorm", "blk.%.post_ffw_norm", QN_DIM_EMBD, QN_PLUS_ONE)
 #define GEMMA_INPUT_NORM QN_RULE_NORM("model.layers.%.input_layernorm", "blk.%.attn_norm", QN_DIM_EMBD, QN_PLUS_ONE)
 #define GEMMA_FINAL_NORM QN_RULE_NORM("model.norm", "output_norm", QN_DIM_EMBD, QN_PLUS_ONE)

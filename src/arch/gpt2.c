@@ -11,12 +11,9 @@ static const qn_hp_default defaults[] = {
 };
 
 static const qn_key_rule keys[] = {
-    {"block_count", QN_KEY_U32, QN_HP_N_LAYER},
-    {"context_length", QN_KEY_U32, QN_HP_N_CTX},
-    {"embedding_length", QN_KEY_U32, QN_HP_N_EMBD},
-    {"feed_forward_length", QN_KEY_U32, QN_HP_N_FF},
-    {"attention.head_count", QN_KEY_U32, QN_HP_N_HEAD},
-    {"attention.layer_norm_epsilon", QN_KEY_F32, QN_HP_NORM_EPS},
+    {"block_count", QN_KEY_U32, QN_HP_N_LAYER},         {"context_length", QN_KEY_U32, QN_HP_N_CTX},
+    {"embedding_length", QN_KEY_U32, QN_HP_N_EMBD},     {"feed_forward_length", QN_KEY_U32, QN_HP_N_FF},
+    {"attention.head_count", QN_KEY_U32, QN_HP_N_HEAD}, {"attention.layer_norm_epsilon", QN_KEY_F32, QN_HP_NORM_EPS},
 };
 
 #define H "transformer.h.%."

@@ -19,7 +19,10 @@ typedef struct hp_row {
 
 static const hp_row hp_rows[] = {
     {QN_HP_N_LAYER, true, 1, 65536, {"n_layers", "num_hidden_layers", "n_layer", "num_layers"}},
-    {QN_HP_N_CTX, true, 1, 4294967295.0,
+    {QN_HP_N_CTX,
+     true,
+     1,
+     4294967295.0,
      {"max_position_embeddings", "n_ctx", "n_positions", "max_length", "max_sequence_length", "model_max_length"}},
     {QN_HP_N_EMBD, true, 1, 16777216, {"hidden_size", "n_embd", "dim"}},
     {QN_HP_N_FF, true, 1, 268435456, {"intermediate_size", "n_inner", "hidden_dim"}},
@@ -38,7 +41,10 @@ static const hp_row hp_rows[] = {
 
 /* The same for members of the rope dictionary, which older configs keep at the root. */
 static const hp_row rope_rows[] = {
-    {QN_HP_ROPE_BASE, false, 1e-9, 1e15,
+    {QN_HP_ROPE_BASE,
+     false,
+     1e-9,
+     1e15,
      {"global_rope_theta", "rope_global_theta", "rope_theta_global", "rope_theta", "rotary_emb_base"}},
     {QN_HP_PARTIAL_ROTARY, false, 0, 1, {"partial_rotary_factor"}},
     {QN_HP_ROPE_ORIG_CTX, true, 1, 4294967295.0, {"original_max_position_embeddings"}},
@@ -55,9 +61,12 @@ static const hp_row scaling_rows[] = {
     {QN_HP_YARN_BETA_SLOW, false, -1e9, 1e9, {"beta_slow"}},
 };
 
-static const hp_row swa_row = {
-    QN_HP_ROPE_BASE_SWA, false, 1e-9, 1e15,
-    {"rope_theta", "local_rope_theta", "rope_local_theta", "rope_theta_local", "swa_rope_theta", "rope_local_base_freq"}};
+static const hp_row swa_row = {QN_HP_ROPE_BASE_SWA,
+                               false,
+                               1e-9,
+                               1e15,
+                               {"rope_theta", "local_rope_theta", "rope_local_theta", "rope_theta_local",
+                                "swa_rope_theta", "rope_local_base_freq"}};
 
 uint64_t qn_hp_count(const qn_hparams *h, qn_hp hp) {
     return h->has[hp] && h->value[hp] > 0 ? (uint64_t)h->value[hp] : 0;
@@ -85,12 +94,13 @@ static qn_status read_row(const char *where, const json_t *object, const hp_row 
             continue;
         }
         const double v = json_number_value(value);
-        const bool is_fit = json_is_number(value) && v >= row->min && v <= row->max && (!row->is_count || v == floor(v));
+        const bool is_fit = json_is_number(value) && v >= row->min && v <= row->max &&
+            (!row->is_count || v == floor(v));
         if (!is_fit) {
             char *found = json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT);
-            const qn_status status =
-                qn_fail(err, QN_E_FORMAT, "%s: '%s' is %.60s; a%s from %.9g to %.9g is expected", where, row->names[i],
-                        found == NULL ? "?" : found, row->is_count ? "n integer" : " number", row->min, row->max);
+            const qn_status status = qn_fail(err, QN_E_FORMAT, "%s: '%s' is %.60s; a%s from %.9g to %.9g is expected",
+                                             where, row->names[i], found == NULL ? "?" : found,
+                                             row->is_count ? "n integer" : " number", row->min, row->max);
             free(found);
             return status;
         }
@@ -136,8 +146,9 @@ static qn_status read_longrope(const char *where, const json_t *rope, qn_arena *
     QN_TRY(read_factors(where, rope, "long_factor", arena, &h->rope_long_factors, &h->n_rope_factors, err));
     QN_TRY(read_factors(where, rope, "short_factor", arena, &h->rope_short_factors, &n_short, err));
     if (n_short != h->n_rope_factors) {
-        return qn_fail(err, QN_E_FORMAT, "%s: 'long_factor' has %llu numbers and 'short_factor' %llu: equal lengths are expected",
-                       where, (unsigned long long)h->n_rope_factors, (unsigned long long)n_short);
+        return qn_fail(err, QN_E_FORMAT,
+                       "%s: 'long_factor' has %llu numbers and 'short_factor' %llu: equal lengths are expected", where,
+                       (unsigned long long)h->n_rope_factors, (unsigned long long)n_short);
     }
     return QN_OK;
 }
@@ -146,8 +157,8 @@ static const struct {
     const char *name;
     qn_rope_scaling scaling;
 } scaling_names[] = {
-    {"default", QN_ROPE_SCALING_NONE},     {"linear", QN_ROPE_SCALING_LINEAR},     {"llama3", QN_ROPE_SCALING_LLAMA3},
-    {"yarn", QN_ROPE_SCALING_YARN},        {"longrope", QN_ROPE_SCALING_LONGROPE}, {"su", QN_ROPE_SCALING_LONGROPE},
+    {"default", QN_ROPE_SCALING_NONE},    {"linear", QN_ROPE_SCALING_LINEAR},     {"llama3", QN_ROPE_SCALING_LLAMA3},
+    {"yarn", QN_ROPE_SCALING_YARN},       {"longrope", QN_ROPE_SCALING_LONGROPE}, {"su", QN_ROPE_SCALING_LONGROPE},
     {"dynamic", QN_ROPE_SCALING_DYNAMIC},
 };
 
@@ -165,9 +176,10 @@ static qn_status read_scaling(const char *where, const json_t *rope, qn_arena *a
         i++;
     }
     if (i == n) {
-        return qn_fail(err, QN_E_UNSUPPORTED,
-                       "%s: rope scaling '%.60s' is not supported; known are default, linear, dynamic, llama3, yarn, longrope", where,
-                       type);
+        return qn_fail(
+            err, QN_E_UNSUPPORTED,
+            "%s: rope scaling '%.60s' is not supported; known are default, linear, dynamic, llama3, yarn, longrope",
+            where, type);
     }
     h->rope_scaling = scaling_names[i].scaling;
     QN_TRY(read_rows(where, rope, scaling_rows, sizeof scaling_rows / sizeof scaling_rows[0], h, err));
@@ -203,7 +215,8 @@ static qn_status read_rope(const char *where, const json_t *config, qn_arena *ar
     const size_t n = sizeof rope_rows / sizeof rope_rows[0];
     QN_TRY(read_rows(where, config, rope_rows, n, h, err));
     QN_TRY(read_rows(where, full, rope_rows, n, h, err));
-    for (size_t i = 1; i < MAX_NAMES && swa_row.names[i] != NULL; i++) { /* at the root, "rope_theta" is the other base */
+    for (size_t i = 1; i < MAX_NAMES && swa_row.names[i] != NULL;
+         i++) { /* at the root, "rope_theta" is the other base */
         const hp_row row = {swa_row.hp, false, swa_row.min, swa_row.max, {swa_row.names[i]}};
         QN_TRY(read_row(where, config, &row, h, err));
     }
@@ -220,7 +233,8 @@ static qn_status check_heads(const char *where, const qn_hparams *h, qn_error *e
                        (unsigned long long)n_head, (unsigned long long)n_kv);
     }
     if (!h->has[QN_HP_HEAD_DIM] && n_embd % n_head != 0) {
-        return qn_fail(err, QN_E_FORMAT, "%s: hidden size %llu is not a multiple of %llu attention heads, and there is no 'head_dim'",
+        return qn_fail(err, QN_E_FORMAT,
+                       "%s: hidden size %llu is not a multiple of %llu attention heads, and there is no 'head_dim'",
                        where, (unsigned long long)n_embd, (unsigned long long)n_head);
     }
     return QN_OK;

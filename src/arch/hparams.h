@@ -14,19 +14,19 @@ typedef enum qn_hp {
     QN_HP_N_FF,
     QN_HP_N_HEAD,
     QN_HP_N_HEAD_KV,
-    QN_HP_HEAD_DIM,        /**< as the config gives it; absent when it is n_embd / n_head */
+    QN_HP_HEAD_DIM, /**< as the config gives it; absent when it is n_embd / n_head */
     QN_HP_N_VOCAB,
     QN_HP_RMS_EPS,
     QN_HP_NORM_EPS,
     QN_HP_ROPE_BASE,
-    QN_HP_ROPE_BASE_SWA,   /**< of sliding-window layers */
-    QN_HP_ROPE_DIM,        /**< rotary dimensions a head; derived */
-    QN_HP_PARTIAL_ROTARY,  /**< share of the head that is rotated */
+    QN_HP_ROPE_BASE_SWA,  /**< of sliding-window layers */
+    QN_HP_ROPE_DIM,       /**< rotary dimensions a head; derived */
+    QN_HP_PARTIAL_ROTARY, /**< share of the head that is rotated */
     QN_HP_SLIDING_WINDOW,
     QN_HP_SLIDING_PATTERN, /**< every n-th layer is full */
     QN_HP_ATTN_SOFTCAP,
     QN_HP_FINAL_SOFTCAP,
-    QN_HP_ROPE_FACTOR,     /**< rope scaling: factor and what goes with it */
+    QN_HP_ROPE_FACTOR, /**< rope scaling: factor and what goes with it */
     QN_HP_ROPE_ORIG_CTX,
     QN_HP_ROPE_LOW_FREQ,
     QN_HP_ROPE_HIGH_FREQ,

@@ -4,8 +4,8 @@
 
 #include <math.h>
 
-static const char *const classes[] = {"LlamaForCausalLM", "LLaMAForCausalLM", "MistralForCausalLM", "LlamaModel",
-                                      "MistralModel",     NULL};
+static const char *const classes[] = {"LlamaForCausalLM", "LLaMAForCausalLM", "MistralForCausalLM",
+                                      "LlamaModel",       "MistralModel",     NULL};
 
 static const qn_hp_default defaults[] = {
     {QN_HP_N_VOCAB, 32000}, {QN_HP_N_EMBD, 4096}, {QN_HP_N_FF, 11008},   {QN_HP_N_LAYER, 32},

@@ -8,9 +8,9 @@
 static const char *const classes[] = {"Phi3ForCausalLM", NULL};
 
 static const qn_hp_default defaults[] = {
-    {QN_HP_N_VOCAB, 32064}, {QN_HP_N_EMBD, 3072}, {QN_HP_N_FF, 8192},    {QN_HP_N_LAYER, 32},      {QN_HP_N_HEAD, 32},
-    {QN_HP_N_CTX, 4096},    {QN_HP_RMS_EPS, 1e-5}, {QN_HP_ROPE_ORIG_CTX, 4096}, {QN_HP_ROPE_BASE, 10000},
-    {QN_HP_PARTIAL_ROTARY, 1},
+    {QN_HP_N_VOCAB, 32064},   {QN_HP_N_EMBD, 3072},      {QN_HP_N_FF, 8192},    {QN_HP_N_LAYER, 32},
+    {QN_HP_N_HEAD, 32},       {QN_HP_N_CTX, 4096},       {QN_HP_RMS_EPS, 1e-5}, {QN_HP_ROPE_ORIG_CTX, 4096},
+    {QN_HP_ROPE_BASE, 10000}, {QN_HP_PARTIAL_ROTARY, 1},
 };
 
 static const qn_key_rule keys[] = {
@@ -64,13 +64,15 @@ static qn_status derive(const char *where, const json_t *config, qn_hparams *h, 
         return QN_OK;
     }
     if (h->n_rope_factors != n_rot / 2) {
-        return qn_fail(err, QN_E_FORMAT, "%s: %llu rope factors for %llu rotary dimensions a head: %llu are expected", where,
-                       (unsigned long long)h->n_rope_factors, (unsigned long long)n_rot, (unsigned long long)(n_rot / 2));
+        return qn_fail(err, QN_E_FORMAT, "%s: %llu rope factors for %llu rotary dimensions a head: %llu are expected",
+                       where, (unsigned long long)h->n_rope_factors, (unsigned long long)n_rot,
+                       (unsigned long long)(n_rot / 2));
     }
     qn_hp_set(h, QN_HP_ROPE_ATTN_FACTOR, attn_factor(h));
     if (!isfinite(h->value[QN_HP_ROPE_ATTN_FACTOR])) {
-        return qn_fail(err, QN_E_FORMAT, "%s: 'original_max_position_embeddings' is %g: the attention factor would be infinite",
-                       where, h->value[QN_HP_ROPE_ORIG_CTX]);
+        return qn_fail(err, QN_E_FORMAT,
+                       "%s: 'original_max_position_embeddings' is %g: the attention factor would be infinite", where,
+                       h->value[QN_HP_ROPE_ORIG_CTX]);
     }
     return QN_OK;
 }

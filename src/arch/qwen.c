@@ -6,19 +6,20 @@ static const char *const qwen2_classes[] = {"Qwen2ForCausalLM", "Qwen2Model", NU
 static const char *const qwen3_classes[] = {"Qwen3ForCausalLM", "Qwen3Model", NULL};
 
 static const qn_hp_default qwen2_defaults[] = {
-    {QN_HP_N_VOCAB, 151936}, {QN_HP_N_EMBD, 4096},   {QN_HP_N_FF, 22016}, {QN_HP_N_LAYER, 32},      {QN_HP_N_HEAD, 32},
+    {QN_HP_N_VOCAB, 151936}, {QN_HP_N_EMBD, 4096}, {QN_HP_N_FF, 22016},   {QN_HP_N_LAYER, 32},      {QN_HP_N_HEAD, 32},
     {QN_HP_N_HEAD_KV, 32},   {QN_HP_N_CTX, 32768}, {QN_HP_RMS_EPS, 1e-6}, {QN_HP_ROPE_BASE, 10000},
 };
 static const qn_hp_default qwen3_defaults[] = {
-    {QN_HP_N_VOCAB, 151936}, {QN_HP_N_EMBD, 4096},  {QN_HP_N_FF, 22016},   {QN_HP_N_LAYER, 32},      {QN_HP_N_HEAD, 32},
-    {QN_HP_N_HEAD_KV, 32},   {QN_HP_N_CTX, 32768},  {QN_HP_RMS_EPS, 1e-6}, {QN_HP_ROPE_BASE, 10000}, {QN_HP_HEAD_DIM, 128},
+    {QN_HP_N_VOCAB, 151936},  {QN_HP_N_EMBD, 4096},  {QN_HP_N_FF, 22016},  {QN_HP_N_LAYER, 32},
+    {QN_HP_N_HEAD, 32},       {QN_HP_N_HEAD_KV, 32}, {QN_HP_N_CTX, 32768}, {QN_HP_RMS_EPS, 1e-6},
+    {QN_HP_ROPE_BASE, 10000}, {QN_HP_HEAD_DIM, 128},
 };
 
-#define QWEN_FFN_RULES                                                                                                \
-    QN_RULE_NORM("model.layers.%.post_attention_layernorm", "blk.%.ffn_norm", QN_DIM_EMBD, QN_AS_IS),                 \
-        QN_RULE_MATRIX("model.layers.%.mlp.gate_proj", "blk.%.ffn_gate", QN_DIM_FF, QN_DIM_EMBD, QN_AS_IS),           \
-        QN_RULE_MATRIX("model.layers.%.mlp.up_proj", "blk.%.ffn_up", QN_DIM_FF, QN_DIM_EMBD, QN_AS_IS),               \
-        QN_RULE_MATRIX("model.layers.%.mlp.down_proj", "blk.%.ffn_down", QN_DIM_EMBD, QN_DIM_FF, QN_AS_IS),           \
+#define QWEN_FFN_RULES                                                                                      \
+    QN_RULE_NORM("model.layers.%.post_attention_layernorm", "blk.%.ffn_norm", QN_DIM_EMBD, QN_AS_IS),       \
+        QN_RULE_MATRIX("model.layers.%.mlp.gate_proj", "blk.%.ffn_gate", QN_DIM_FF, QN_DIM_EMBD, QN_AS_IS), \
+        QN_RULE_MATRIX("model.layers.%.mlp.up_proj", "blk.%.ffn_up", QN_DIM_FF, QN_DIM_EMBD, QN_AS_IS),     \
+        QN_RULE_MATRIX("model.layers.%.mlp.down_proj", "blk.%.ffn_down", QN_DIM_EMBD, QN_DIM_FF, QN_AS_IS), \
         QN_RULE_INV_FREQ, QN_RULE_NORM("model.norm", "output_norm", QN_DIM_EMBD, QN_AS_IS), QN_RULE_OUTPUT
 
 static const qn_tensor_rule qwen2_tensors[] = {

@@ -24,12 +24,12 @@ qn_status qn_fail_nomem(qn_error *err, const char *what, size_t n_bytes);
 qn_status qn_fail_at(qn_error *err, qn_status status, const char *fmt, ...) QN_PRINTF(3, 4);
 
 /** Returns early with the status of a failed call; the message is already in err. */
-#define QN_TRY(expr)                          \
-    do {                                      \
+#define QN_TRY(expr)                            \
+    do {                                        \
         const qn_status qn_try_status = (expr); \
-        if (qn_try_status != QN_OK) {         \
-            return qn_try_status;             \
-        }                                     \
+        if (qn_try_status != QN_OK) {           \
+            return qn_try_status;               \
+        }                                       \
     } while (0)
 
 #endif

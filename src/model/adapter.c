@@ -139,10 +139,11 @@ static qn_status sort_tensor(qn_adapter *adapter, const qn_archive_tensor *tenso
                        adapter->dir, tensor->name);
     }
     if (kind == TAIL_UNSUPPORTED) {
-        return qn_fail(err, QN_E_UNSUPPORTED,
-                       "%s: tensor '%s': single trained tokens (trainable_token_indices) are not supported yet; merge the "
-                       "adapter with PEFT's merge_and_unload() first",
-                       adapter->dir, tensor->name);
+        return qn_fail(
+            err, QN_E_UNSUPPORTED,
+            "%s: tensor '%s': single trained tokens (trainable_token_indices) are not supported yet; merge the "
+            "adapter with PEFT's merge_and_unload() first",
+            adapter->dir, tensor->name);
     }
     if (kind == TAIL_SKIPPED) {
         return QN_OK;
@@ -162,19 +163,20 @@ static qn_status check_pair(qn_adapter *adapter, qn_adapter_part *part, qn_error
     if (part->a == NULL || part->b == NULL) {
         const qn_archive_tensor *found = part->a != NULL ? part->a : part->b != NULL ? part->b : part->magnitude;
         found = found != NULL ? found : part->b_bias;
-        return qn_fail(err, QN_E_FORMAT, "%s: tensor '%s' has no partner: module '%s' needs both lora_A and lora_B", dir,
-                       found->name, part->module);
+        return qn_fail(err, QN_E_FORMAT, "%s: tensor '%s' has no partner: module '%s' needs both lora_A and lora_B",
+                       dir, found->name, part->module);
     }
     if ((strstr(part->a->name, ".lora_embedding_A") != NULL) != (strstr(part->b->name, ".lora_embedding_B") != NULL)) {
-        return qn_fail(err, QN_E_FORMAT, "%s: tensors '%s' and '%s' are halves of two kinds of pair", dir, part->a->name,
-                       part->b->name);
+        return qn_fail(err, QN_E_FORMAT, "%s: tensors '%s' and '%s' are halves of two kinds of pair", dir,
+                       part->a->name, part->b->name);
     }
     if (part->a->shape.n_dims != 2 || part->b->shape.n_dims != 2 || part->a->shape.dims[0] != part->b->shape.dims[1] ||
         part->a->shape.dims[0] == 0) {
         char a[128];
         char b[128];
-        return qn_fail(err, QN_E_SHAPE, "%s: module '%s': lora_A is %s and lora_B %s; [rank, in] and [out, rank] are expected",
-                       dir, part->module, qn_shape_text(&part->a->shape, a, sizeof a),
+        return qn_fail(err, QN_E_SHAPE,
+                       "%s: module '%s': lora_A is %s and lora_B %s; [rank, in] and [out, rank] are expected", dir,
+                       part->module, qn_shape_text(&part->a->shape, a, sizeof a),
                        qn_shape_text(&part->b->shape, b, sizeof b));
     }
     part->rank = part->a->shape.dims[0];
@@ -193,8 +195,8 @@ static qn_status check_parts(qn_adapter *adapter, qn_error *err) {
         }
         QN_TRY(check_pair(adapter, part, err));
         if (wants_dora && part->magnitude == NULL) {
-            return qn_fail(err, QN_E_FORMAT, "%s: use_dora is set, but module '%s' has no lora_magnitude_vector", adapter->dir,
-                           part->module);
+            return qn_fail(err, QN_E_FORMAT, "%s: use_dora is set, but module '%s' has no lora_magnitude_vector",
+                           adapter->dir, part->module);
         }
     }
     return QN_OK;
@@ -208,12 +210,13 @@ static qn_status open_files(qn_adapter *adapter, qn_job *job, qn_error *err) {
         return qn_fail_nomem(err, adapter->dir, 0);
     }
     if (!qn_is_file(config)) {
-        return qn_fail(err, QN_E_NOT_FOUND, "%s: is not an adapter folder: it has no adapter_config.json", adapter->dir);
+        return qn_fail(err, QN_E_NOT_FOUND, "%s: is not an adapter folder: it has no adapter_config.json",
+                       adapter->dir);
     }
     QN_TRY(qn_json_load_object(config, MAX_CONFIG_BYTES, &adapter->config, err));
     QN_TRY(qn_adapter_config_check(adapter->config, config, job, err));
     adapter->base = qn_json_string(adapter->config, "base_model_name_or_path");
-    adapter->alpha = 8; /* PEFT's default */
+    adapter->alpha = 8;                                                /* PEFT's default */
     (void)qn_json_f64(adapter->config, "lora_alpha", &adapter->alpha); /* types were checked */
     (void)qn_json_bool(adapter->config, "use_rslora", &adapter->has_rslora);
     if (!qn_is_file(weights) && qn_is_file(pickle)) {
@@ -283,11 +286,12 @@ static qn_status check_pair_shape(const qn_adapter *adapter, const qn_adapter_pa
     const uint64_t rows = qn_recipe_rows(pair->left);
     const uint64_t cols = qn_recipe_cols(pair->right);
     if ((n_rows != 0 && rows != n_rows) || (n_cols != 0 && cols != n_cols)) {
-        return qn_fail(err, QN_E_SHAPE,
-                       "%s: module '%s': the adapter changes a [%llu, %llu] matrix, the base model's is [%llu, %llu]: it "
-                       "was trained on another model",
-                       adapter->dir, part->module, (unsigned long long)rows, (unsigned long long)cols,
-                       (unsigned long long)n_rows, (unsigned long long)n_cols);
+        return qn_fail(
+            err, QN_E_SHAPE,
+            "%s: module '%s': the adapter changes a [%llu, %llu] matrix, the base model's is [%llu, %llu]: it "
+            "was trained on another model",
+            adapter->dir, part->module, (unsigned long long)rows, (unsigned long long)cols, (unsigned long long)n_rows,
+            (unsigned long long)n_cols);
     }
     return QN_OK;
 }
@@ -299,8 +303,8 @@ static qn_status add_magnitude(const qn_adapter *adapter, const qn_adapter_part 
     const uint64_t n = qn_shape_rows(&m->shape) * qn_shape_cols(&m->shape);
     const uint64_t expected = part->is_embedding ? qn_recipe_cols(pair->right) : qn_recipe_rows(pair->left);
     if (n != expected) {
-        return qn_fail(err, QN_E_SHAPE, "%s: tensor '%s' has %llu values; module '%s' needs %llu", adapter->dir, m->name,
-                       (unsigned long long)n, part->module, (unsigned long long)expected);
+        return qn_fail(err, QN_E_SHAPE, "%s: tensor '%s' has %llu values; module '%s' needs %llu", adapter->dir,
+                       m->name, (unsigned long long)n, part->module, (unsigned long long)expected);
     }
     const qn_recipe *column = recipe_of(arena, m, n, 1);
     if (!part->is_embedding) {
@@ -316,8 +320,9 @@ qn_status qn_adapter_pair(const qn_adapter *adapter, const qn_adapter_part *part
                           qn_error *err) {
     qn_low_rank pair = {.scale = (float)part->scale, .strength = (float)adapter->strength};
     if (rule->rows == QN_DIM_NONE || rule->transform == QN_PLUS_ONE) {
-        return qn_fail(err, QN_E_UNSUPPORTED, "%s: module '%s' is a vector in the model and cannot have a low-rank change",
-                       adapter->dir, part->module);
+        return qn_fail(err, QN_E_UNSUPPORTED,
+                       "%s: module '%s' is a vector in the model and cannot have a low-rank change", adapter->dir,
+                       part->module);
     }
     const qn_recipe *a = matrix_of(arena, part->a);
     const qn_recipe *b = matrix_of(arena, part->b);

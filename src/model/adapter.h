@@ -27,13 +27,13 @@ typedef struct qn_adapter_part {
 typedef struct qn_adapter {
     qn_arena *arena;
     const char *dir;
-    double strength;      /**< how much of it to apply; 1 for all */
-    const char *base;     /**< base_model_name_or_path; NULL */
-    double alpha;         /**< lora_alpha */
+    double strength;  /**< how much of it to apply; 1 for all */
+    const char *base; /**< base_model_name_or_path; NULL */
+    double alpha;     /**< lora_alpha */
     bool has_dora, has_rslora;
     qn_adapter_part *parts;
     uint64_t n_parts;
-    uint64_t n_pairs;     /**< parts with a low-rank pair */
+    uint64_t n_pairs; /**< parts with a low-rank pair */
     json_t *config;
     qn_archive *archive;
 } qn_adapter;

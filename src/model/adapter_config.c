@@ -28,8 +28,8 @@ static const struct {
 
 static bool is_set(const json_t *value) {
     return value != NULL && !json_is_null(value) && !json_is_false(value) &&
-           !(json_is_array(value) && json_array_size(value) == 0) &&
-           !(json_is_object(value) && json_object_size(value) == 0);
+        !(json_is_array(value) && json_array_size(value) == 0) &&
+        !(json_is_object(value) && json_object_size(value) == 0);
 }
 
 /* Keys that the numbers depend on, and the types they have. */
@@ -39,8 +39,8 @@ static const struct {
     const char *key;
     key_type type; /* all but numbers may be null */
 } typed_keys[] = {
-    {"r", KEY_NUMBER},          {"lora_alpha", KEY_NUMBER},   {"use_rslora", KEY_BOOL},
-    {"use_dora", KEY_BOOL},     {"rank_pattern", KEY_OBJECT}, {"alpha_pattern", KEY_OBJECT},
+    {"r", KEY_NUMBER},      {"lora_alpha", KEY_NUMBER},   {"use_rslora", KEY_BOOL},
+    {"use_dora", KEY_BOOL}, {"rank_pattern", KEY_OBJECT}, {"alpha_pattern", KEY_OBJECT},
 };
 
 static bool is_of_type(const json_t *value, key_type type) {
@@ -67,22 +67,27 @@ static qn_status check_types(const json_t *config, const char *where, qn_error *
 qn_status qn_adapter_config_check(const json_t *config, const char *where, qn_job *job, qn_error *err) {
     const char *type = qn_json_string(config, "peft_type");
     if (type == NULL || strcmp(type, "LORA") != 0) {
-        return qn_fail(err, QN_E_UNSUPPORTED, "%s: peft_type is '%.60s'; quern merges LORA adapters (rsLoRA and DoRA among them)",
-                       where, type == NULL ? "absent" : type);
+        return qn_fail(err, QN_E_UNSUPPORTED,
+                       "%s: peft_type is '%.60s'; quern merges LORA adapters (rsLoRA and DoRA among them)", where,
+                       type == NULL ? "absent" : type);
     }
     for (size_t i = 0; i < sizeof refused / sizeof refused[0]; i++) {
         if (is_set(json_object_get(config, refused[i].key))) {
-            return qn_fail(err, QN_E_UNSUPPORTED, "%s: '%s' is set: %s cannot be merged yet; merge with PEFT's "
-                           "merge_and_unload() first", where, refused[i].key, refused[i].why);
+            return qn_fail(err, QN_E_UNSUPPORTED,
+                           "%s: '%s' is set: %s cannot be merged yet; merge with PEFT's "
+                           "merge_and_unload() first",
+                           where, refused[i].key, refused[i].why);
         }
     }
     QN_TRY(check_types(config, where, err));
     const char *init = qn_json_string(config, "init_lora_weights");
     for (size_t i = 0; init != NULL && i < sizeof base_changing / sizeof base_changing[0]; i++) {
         if (strncmp(init, base_changing[i], strlen(base_changing[i])) == 0) {
-            qn_job_warn(job, "%s: init_lora_weights is '%.40s', which changes the base model when training starts. If the "
+            qn_job_warn(job,
+                        "%s: init_lora_weights is '%.40s', which changes the base model when training starts. If the "
                         "adapter was not converted when it was saved, merging it into the original base gives a wrong "
-                        "model", where, init);
+                        "model",
+                        where, init);
         }
     }
     return QN_OK;
@@ -100,7 +105,8 @@ static qn_status pattern_matches(const char *where, const char *pattern, const c
     }
     pcre2_code *compiled = pcre2_compile((PCRE2_SPTR)regex, (PCRE2_SIZE)n, PCRE2_UTF, &code, &at, NULL);
     if (compiled == NULL) {
-        return qn_fail(err, QN_E_FORMAT, "%s: module pattern '%.200s' is not a valid regular expression", where, pattern);
+        return qn_fail(err, QN_E_FORMAT, "%s: module pattern '%.200s' is not a valid regular expression", where,
+                       pattern);
     }
     pcre2_match_data *data = pcre2_match_data_create(1, NULL);
     pcre2_match_context *limits = pcre2_match_context_create(NULL);
@@ -114,7 +120,8 @@ static qn_status pattern_matches(const char *where, const char *pattern, const c
     pcre2_match_data_free(data);
     pcre2_code_free(compiled);
     if (found < 0 && found != PCRE2_ERROR_NOMATCH) {
-        return qn_fail(err, QN_E_FORMAT, "%s: module pattern '%.200s' cannot be matched (code %d)", where, pattern, found);
+        return qn_fail(err, QN_E_FORMAT, "%s: module pattern '%.200s' cannot be matched (code %d)", where, pattern,
+                       found);
     }
     *is_match = found >= 0;
     return QN_OK;
@@ -149,13 +156,15 @@ qn_status qn_adapter_config_scale(const json_t *config, const char *dir, qn_adap
     QN_TRY(number_for(config, dir, "lora_alpha", "alpha_pattern", part->module, 8, &part->alpha, err));
     (void)qn_json_bool(config, "use_rslora", &is_rslora);
     if (rank != (double)part->rank) {
-        return qn_fail(err, QN_E_SHAPE,
-                       "%s: module '%s' has rank %llu in adapter_model.safetensors and %g in adapter_config.json, which its "
-                       "scale is computed with: the two files do not belong together",
-                       dir, part->module, (unsigned long long)part->rank, rank);
+        return qn_fail(
+            err, QN_E_SHAPE,
+            "%s: module '%s' has rank %llu in adapter_model.safetensors and %g in adapter_config.json, which its "
+            "scale is computed with: the two files do not belong together",
+            dir, part->module, (unsigned long long)part->rank, rank);
     }
     part->scale = part->alpha / (is_rslora ? sqrt(rank) : rank);
-    return isfinite(part->scale) ? QN_OK
-                                 : qn_fail(err, QN_E_FORMAT, "%s: module '%s': alpha %g over rank %g is not a usable scale", dir,
-                                           part->module, part->alpha, rank);
+    return isfinite(part->scale)
+        ? QN_OK
+        : qn_fail(err, QN_E_FORMAT, "%s: module '%s': alpha %g over rank %g is not a usable scale", dir, part->module,
+                  part->alpha, rank);
 }

@@ -16,7 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_CONFIG_BYTES = 64 << 20 };
+enum { MAX_CONFIG_BYTES = 64 << 20, MAX_VOCAB = 1 << 28 };
 
 const char *qn_size_label(uint64_t n_weights, char *buffer, size_t size) {
     static const struct {
@@ -77,8 +77,9 @@ static qn_status read_config(qn_model *model, const char *dir, const json_t **te
     const json_t *quantized = json_object_get(model->config, "quantization_config");
     if (json_is_object(quantized)) {
         const char *method = qn_json_string(quantized, "quant_method");
-        return qn_fail(err, QN_E_UNSUPPORTED, "%s: the weights are quantised already (%.40s); give the model they were made of",
-                       path, method == NULL ? "quantization_config" : method);
+        return qn_fail(err, QN_E_UNSUPPORTED,
+                       "%s: the weights are quantised already (%.40s); give the model they were made of", path,
+                       method == NULL ? "quantization_config" : method);
     }
     QN_TRY(qn_hparams_read(path, *text, model->arch->defaults, model->arch->n_defaults, model->arch->tied_by_default,
                            model->arena, &model->hparams, err));
@@ -98,15 +99,17 @@ static qn_status open_adapters(qn_model *model, const qn_model_request *request,
         QN_TRY(qn_adapter_open(ref->dir, ref->strength, request->job, &model->adapters[i], err));
         model->n_adapters++;
         if (model->adapters[i]->has_dora && ref->strength != 1.0) {
-            qn_job_note(request->job, "%s: DoRA with scale %g: the change of each weight is scaled as a whole", ref->dir,
-                        ref->strength);
+            qn_job_note(request->job, "%s: DoRA with scale %g: the change of each weight is scaled as a whole",
+                        ref->dir, ref->strength);
         }
     }
     if (model->n_adapters > 1) {
         for (uint64_t i = 0; i < model->n_adapters; i++) {
             if (model->adapters[i]->has_dora) {
-                qn_job_warn(request->job, "%s: a DoRA adapter among several: its norms are taken of the weights as the "
-                            "adapters before it left them", model->adapters[i]->dir);
+                qn_job_warn(request->job,
+                            "%s: a DoRA adapter among several: its norms are taken of the weights as the "
+                            "adapters before it left them",
+                            model->adapters[i]->dir);
             }
         }
     }
@@ -122,6 +125,10 @@ static qn_status count_vocab(const qn_slots *slots, qn_model *model, qn_job *job
                        embed == NULL ? "token_embd" : embed->rule->hf);
     }
     *n_vocab = t->shape.dims[0];
+    if (*n_vocab > MAX_VOCAB) {
+        return qn_fail(err, QN_E_FORMAT, "%s: tensor '%s' has %llu rows; vocabularies have at most %d",
+                       qn_file_path(t->file), t->name, (unsigned long long)*n_vocab, MAX_VOCAB);
+    }
     if (qn_hp_count(&model->hparams, QN_HP_N_VOCAB) != *n_vocab) {
         qn_job_note(job, "the embedding has %llu rows, config.json says vocab_size %llu: the rows count",
                     (unsigned long long)*n_vocab, (unsigned long long)qn_hp_count(&model->hparams, QN_HP_N_VOCAB));
@@ -175,6 +182,24 @@ static void write_meta(qn_model *model, const char *name) {
     }
 }
 
+/* Opens the vocabulary. @param n_vocab rows of the embedding; out: those to keep */
+static qn_status fit_vocab(qn_model *model, const qn_model_request *request, const json_t *text, uint64_t *n_vocab,
+                           qn_error *err) {
+    QN_TRY(open_vocab(model, request, text, *n_vocab, err));
+    const uint64_t n_tokens = model->vocab.n_tokens;
+    if (n_tokens > *n_vocab) {
+        return qn_fail(err, QN_E_SHAPE,
+                       "%s: has %llu tokens, but the model's embedding has %llu rows: the tokenizer belongs to "
+                       "another model, or tokens were added without resizing the embedding",
+                       model->vocab.source, (unsigned long long)n_tokens, (unsigned long long)*n_vocab);
+    }
+    if (n_tokens < *n_vocab) { /* only families that cut have fewer */
+        *n_vocab = n_tokens;
+        qn_hp_set(&model->hparams, QN_HP_N_VOCAB, (double)n_tokens);
+    }
+    return QN_OK;
+}
+
 static qn_status fill_model(qn_model *model, const qn_model_request *request, qn_error *err) {
     const json_t *text = NULL;
     qn_slots slots;
@@ -182,18 +207,17 @@ static qn_status fill_model(qn_model *model, const qn_model_request *request, qn
     QN_TRY(read_config(model, request->dir, &text, err));
     QN_TRY(qn_safetensors_open_folder(request->dir, &model->archive, err));
     QN_TRY(open_adapters(model, request, err));
-    QN_TRY(qn_slots_new(model->arch, qn_hp_count(&model->hparams, QN_HP_N_LAYER), model->n_adapters, model->arena,
-                        &slots, err));
+    const qn_status status = qn_slots_new(model->arch, qn_hp_count(&model->hparams, QN_HP_N_LAYER), model->n_adapters,
+                                          model->arena, &slots, err);
+    if (status != QN_OK) {
+        return qn_fail_at(err, status, "%s", request->dir);
+    }
     QN_TRY(qn_slots_fill(&slots, model->archive, request->dir, err));
     QN_TRY(qn_slots_apply(&slots, model, request->job, err));
     QN_TRY(count_vocab(&slots, model, request->job, &n_vocab, err));
     QN_TRY(qn_slots_check(&slots, model, n_vocab, err));
     if (!request->without_vocab) {
-        QN_TRY(open_vocab(model, request, text, n_vocab, err));
-        if (model->vocab.n_tokens < n_vocab) { /* only families that cut have fewer */
-            n_vocab = model->vocab.n_tokens;
-            qn_hp_set(&model->hparams, QN_HP_N_VOCAB, (double)n_vocab);
-        }
+        QN_TRY(fit_vocab(model, request, text, &n_vocab, err));
     }
     QN_TRY(qn_slots_build(&slots, model, n_vocab, err));
     const char *name = request->name != NULL ? request->name : qn_path_base(model->arena, request->dir);
@@ -300,6 +324,12 @@ static qn_status add_pair(qn_model *model, const qn_adapter *adapter, const qn_a
     if (!qn_part_match(model->arch, part, ".weight", &match) ||
         match.layer >= qn_hp_count(&model->hparams, QN_HP_N_LAYER)) {
         return qn_part_unmatched(model->arch, qn_hp_count(&model->hparams, QN_HP_N_LAYER), adapter, part, err);
+    }
+    if (model->hparams.is_tied && strcmp(match.rule->gguf, "output.weight") == 0) {
+        return qn_fail(err, QN_E_UNSUPPORTED,
+                       "%s: changes '%s', which is the embedding in this model: its GGUF has no output "
+                       "matrix for an adapter file to change. Merge it instead: --preset merge-quantize",
+                       adapter->dir, part->module);
     }
     const uint64_t n_rows = match.rule->rows == QN_DIM_VOCAB ? 0 : qn_arch_dim(match.rule->rows, &model->hparams, 0);
     QN_TRY(qn_adapter_pair(adapter, part, match.rule, &model->hparams, n_rows,

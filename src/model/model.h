@@ -18,20 +18,20 @@ typedef struct qn_model_tensor {
 /** An opened model. Borrowed members live until qn_model_close(). */
 typedef struct qn_model {
     qn_arena *arena;
-    const char *path;         /**< what was opened */
-    const char *arch_name;    /**< general.architecture */
-    const qn_arch *arch;      /**< NULL for a GGUF file */
-    qn_hparams hparams;       /**< empty for a GGUF file */
+    const char *path;      /**< what was opened */
+    const char *arch_name; /**< general.architecture */
+    const qn_arch *arch;   /**< NULL for a GGUF file */
+    qn_hparams hparams;    /**< empty for a GGUF file */
     bool has_vocab;
     qn_vocab vocab;
     qn_meta meta;             /**< every key of a GGUF file but general.file_type and quantization_version */
     qn_model_tensor *tensors; /**< in file order */
     uint64_t n_tensors;
-    uint64_t n_weights;       /**< elements of all tensors */
-    qn_adapter **adapters;    /**< [n_adapters], merged in this order */
+    uint64_t n_weights;    /**< elements of all tensors */
+    qn_adapter **adapters; /**< [n_adapters], merged in this order */
     uint64_t n_adapters;
-    qn_archive *archive;      /**< weights; NULL for an adapter alone */
-    json_t *config;           /**< config.json; NULL for a GGUF file */
+    qn_archive *archive; /**< weights; NULL for an adapter alone */
+    json_t *config;      /**< config.json; NULL for a GGUF file */
 } qn_model;
 
 /** An adapter to merge. */
@@ -42,16 +42,16 @@ typedef struct qn_adapter_ref {
 
 /** What to open. All borrowed. */
 typedef struct qn_model_request {
-    const char *dir;                  /**< Hugging Face folder with config.json and weights */
+    const char *dir; /**< Hugging Face folder with config.json and weights */
     const qn_adapter_ref *adapters;
     uint64_t n_adapters;
-    const char *const *extra_dirs;    /**< searched for vocabulary files before dir (checkpoint, run) */
+    const char *const *extra_dirs; /**< searched for vocabulary files before dir (checkpoint, run) */
     uint64_t n_extra_dirs;
-    const char *fallback_dir;         /**< searched after dir (the base of a full fine-tune); NULL */
-    const char *name;                 /**< general.name; NULL: the folder's name */
-    const char *pre;                  /**< pre-tokenizer override; NULL */
-    bool without_vocab;               /**< only weights are wanted (compare) */
-    qn_job *job;                      /**< for warnings and notes; may be NULL */
+    const char *fallback_dir; /**< searched after dir (the base of a full fine-tune); NULL */
+    const char *name;         /**< general.name; NULL: the folder's name */
+    const char *pre;          /**< pre-tokenizer override; NULL */
+    bool without_vocab;       /**< only weights are wanted (compare) */
+    qn_job *job;              /**< for warnings and notes; may be NULL */
 } qn_model_request;
 
 /**

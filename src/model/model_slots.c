@@ -30,7 +30,8 @@ qn_status qn_slots_new(const qn_arch *arch, uint64_t n_layer, uint64_t n_adapter
                        qn_error *err) {
     const uint64_t most = arch->n_tensors * (n_layer + 1);
     if (n_layer > MAX_SLOTS || most > MAX_SLOTS) {
-        return qn_fail(err, QN_E_FORMAT, "config.json: %llu layers are more than quern handles", (unsigned long long)n_layer);
+        return qn_fail(err, QN_E_FORMAT, "config.json: %llu layers are more than quern handles",
+                       (unsigned long long)n_layer);
     }
     qn_slots slots = {.arch = arch, .n_layer = n_layer};
     slots.slots = qn_arena_array(arena, most, sizeof *slots.slots);
@@ -89,16 +90,19 @@ qn_status qn_slots_fill(const qn_slots *slots, const qn_archive *archive, const 
         const qn_archive_tensor *t = qn_archive_tensor_at(archive, i);
         qn_tensor_match match;
         if (!qn_arch_match(slots->arch, t->name, &match)) {
-            return qn_fail(err, QN_E_FORMAT, "%s: tensor '%s' has no place in a %s model: the checkpoint is of another "
-                           "family, or of a variant quern does not know", where, t->name, slots->arch->name);
+            return qn_fail(err, QN_E_FORMAT,
+                           "%s: tensor '%s' has no place in a %s model: the checkpoint is of another "
+                           "family, or of a variant quern does not know",
+                           where, t->name, slots->arch->name);
         }
         if (match.rule == NULL) {
             continue;
         }
         qn_slot *slot = qn_slots_at(slots, &match);
         if (slot == NULL) {
-            return qn_fail(err, QN_E_FORMAT, "%s: tensor '%s' is of layer %llu, but config.json says there are %llu layers",
-                           where, t->name, (unsigned long long)match.layer, (unsigned long long)slots->n_layer);
+            return qn_fail(err, QN_E_FORMAT,
+                           "%s: tensor '%s' is of layer %llu, but config.json says there are %llu layers", where,
+                           t->name, (unsigned long long)match.layer, (unsigned long long)slots->n_layer);
         }
         if (slot->base != NULL) {
             return qn_fail(err, QN_E_FORMAT, "%s: tensors '%s' and '%s' are the same part of the model", where,
@@ -131,8 +135,9 @@ static qn_status check_shape(const qn_slot *slot, const qn_archive_tensor *t, co
     char found[128];
     char expected[64] = "";
     const qn_shape shape = {n_dims, {n_dims == 1 ? cols : rows, cols}};
-    return qn_fail(err, QN_E_SHAPE, "%s: tensor '%s' has shape %s; config.json calls for %s", qn_file_path(t->file), t->name,
-                   qn_shape_text(&t->shape, found, sizeof found), qn_shape_text(&shape, expected, sizeof expected));
+    return qn_fail(err, QN_E_SHAPE, "%s: tensor '%s' has shape %s; config.json calls for %s", qn_file_path(t->file),
+                   t->name, qn_shape_text(&t->shape, found, sizeof found),
+                   qn_shape_text(&shape, expected, sizeof expected));
 }
 
 /* A low-rank change needs a matrix to change. (A bias that is missing counts as zeros.) */
@@ -152,8 +157,8 @@ qn_status qn_slots_check(const qn_slots *slots, const qn_model *model, uint64_t 
         const qn_slot *slot = &slots->slots[i];
         const qn_archive_tensor *t = qn_slot_source(slot);
         if (t == NULL && (slot->rule->presence == QN_REQUIRED || is_changed_matrix(slot, model->n_adapters))) {
-            const char *name = qn_rule_name(model->arena, slot->rule->hf, slot->layer);
             if (n_missing++ < 5) {
+                const char *name = qn_rule_name(model->arena, slot->rule->hf, slot->layer);
                 qn_buffer_printf(&missing, "%s'%s'", n_missing == 1 ? "" : ", ", name == NULL ? "?" : name);
             }
         }
@@ -167,9 +172,9 @@ qn_status qn_slots_check(const qn_slots *slots, const qn_model *model, uint64_t 
         return QN_OK;
     }
     char *list = qn_buffer_take_text(&missing);
-    const qn_status status = qn_fail(err, QN_E_NOT_FOUND, "%s: %llu tensors of the model are missing from the weights: %s%s",
-                                     model->path, (unsigned long long)n_missing, list == NULL ? "" : list,
-                                     n_missing > 5 ? ", …" : "");
+    const qn_status status = qn_fail(
+        err, QN_E_NOT_FOUND, "%s: %llu tensors of the model are missing from the weights: %s%s", model->path,
+        (unsigned long long)n_missing, list == NULL ? "" : list, n_missing > 5 ? ", …" : "");
     free(list);
     return status;
 }
@@ -209,10 +214,12 @@ qn_status qn_part_unmatched(const qn_arch *arch, uint64_t n_layer, const qn_adap
         const size_t used = strlen(text);
         (void)snprintf(text + used, sizeof text - used, "%s'%.150s'", i == 0 ? "; nearest: " : ", ", near[i]);
     }
-    const qn_archive_tensor *t = part->a != NULL ? part->a : part->full_weight != NULL ? part->full_weight : part->full_bias;
-    return qn_fail(err, QN_E_FORMAT,
-                   "%s: tensor '%s' changes module '%s', which the base model (%s, %llu layers) does not have%s. Nothing "
-                   "was merged: is this the base the adapter was trained on?",
-                   adapter->dir, t == NULL ? part->module : t->name, part->module, arch->name, (unsigned long long)n_layer,
-                   text);
+    const qn_archive_tensor *t = part->a != NULL ? part->a
+        : part->full_weight != NULL              ? part->full_weight
+                                                 : part->full_bias;
+    return qn_fail(
+        err, QN_E_FORMAT,
+        "%s: tensor '%s' changes module '%s', which the base model (%s, %llu layers) does not have%s. Nothing "
+        "was merged: is this the base the adapter was trained on?",
+        adapter->dir, t == NULL ? part->module : t->name, part->module, arch->name, (unsigned long long)n_layer, text);
 }

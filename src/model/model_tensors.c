@@ -20,6 +20,10 @@ static qn_status note_replaced(const qn_slots *slots, const qn_adapter *adapter,
                                qn_job *job, qn_error *err) {
     qn_slot *slot = NULL;
     QN_TRY(find_slot(slots, adapter, part, tail, &slot, err));
+    if (slot->replaced != NULL && slot->first_adapter == i_adapter) {
+        return qn_fail(err, QN_E_FORMAT, "%s: tensors '%s' and '%s' replace the same tensor of the model", adapter->dir,
+                       slot->replaced->name, tensor->name);
+    }
     if (slot->replaced != NULL) {
         qn_job_warn(job, "%s: '%s' was trained by more than one adapter; this one's tensor is taken", adapter->dir,
                     tensor->name);
@@ -38,6 +42,15 @@ static qn_status note_change(const qn_slots *slots, const qn_adapter *adapter, u
                              const qn_adapter_part *part, const char *tail, qn_error *err) {
     qn_slot *slot = NULL;
     QN_TRY(find_slot(slots, adapter, part, tail, &slot, err));
+    if (slot->rule->rows == QN_DIM_NONE && strcmp(tail, ".weight") == 0) {
+        return qn_fail(err, QN_E_UNSUPPORTED,
+                       "%s: module '%s' is a vector in the model and cannot have a low-rank change", adapter->dir,
+                       part->module);
+    }
+    if (slot->changes[i_adapter] != NULL) {
+        return qn_fail(err, QN_E_FORMAT, "%s: modules '%s' and '%s' are the same one of the model", adapter->dir,
+                       slot->changes[i_adapter]->module, part->module);
+    }
     slot->changes[i_adapter] = part;
     return QN_OK;
 }
@@ -73,7 +86,17 @@ static bool is_changed(const qn_slot *slot, const qn_model *model) {
 static void untie_output(const qn_slots *slots, const qn_model *model, qn_job *job) {
     qn_slot *output = qn_slots_named(slots, "output.weight");
     const qn_slot *embed = qn_slots_named(slots, "token_embd.weight");
-    if (output == NULL || embed == NULL || !model->hparams.is_tied) {
+    if (output == NULL || embed == NULL) {
+        return;
+    }
+    if (!model->hparams.is_tied) {
+        if (qn_slot_source(output) == NULL && !is_changed(output, model)) {
+            qn_job_warn(
+                job,
+                "%s: config.json does not say that the output matrix is the embedding (tie_word_embeddings), but "
+                "there is no '%s': programs will take the embedding",
+                model->path, output->rule->hf);
+        }
         return;
     }
     output->base = NULL; /* a tied model's copy is never used */
@@ -120,8 +143,8 @@ static qn_status merge_bias(const qn_slot *slot, const qn_model *model, uint64_t
         return qn_fail(err, QN_E_SHAPE, "%s: tensor '%s' has shape %s; [%llu] is expected", adapter->dir, t->name,
                        qn_shape_text(&t->shape, found, sizeof found), (unsigned long long)qn_recipe_cols(*recipe));
     }
-    const qn_recipe *added =
-        qn_arch_transform(slot->rule->transform, &model->hparams, model->arena, bytes_of(model->arena, t));
+    const qn_recipe *added = qn_arch_transform(slot->rule->transform, &model->hparams, model->arena,
+                                               bytes_of(model->arena, t));
     *recipe = qn_recipe_add(model->arena, *recipe, added, (float)(part->scale * adapter->strength));
     return QN_OK;
 }
@@ -154,9 +177,9 @@ static qn_status start_recipe(const qn_slot *slot, const qn_model *model, uint64
     if (source == NULL && !is_changed(slot, model)) {
         return QN_OK;
     }
-    *recipe = source == NULL ? zeros(slot, model, n_vocab) /* a bias that only the adapter has */
-                             : qn_arch_transform(slot->rule->transform, &model->hparams, model->arena,
-                                                 bytes_of(model->arena, source));
+    *recipe = source == NULL
+        ? zeros(slot, model, n_vocab) /* a bias that only the adapter has */
+        : qn_arch_transform(slot->rule->transform, &model->hparams, model->arena, bytes_of(model->arena, source));
     return *recipe == NULL ? qn_fail_nomem(err, slot->rule->hf, 0) : QN_OK;
 }
 
@@ -195,7 +218,8 @@ static qn_status add_generated(qn_model *model, qn_error *err) {
     }
     for (size_t i = 0; i < n; i++) {
         qn_model_tensor *t = &model->tensors[model->n_tensors++];
-        *t = (qn_model_tensor){.name = made[i].name, .source = "generated", .shape = {1, {made[i].n}}, .is_generated = true};
+        *t = (qn_model_tensor){
+            .name = made[i].name, .source = "generated", .shape = {1, {made[i].n}}, .is_generated = true};
         t->recipe = qn_recipe_values(model->arena, made[i].values, 1, made[i].n);
         if (t->recipe == NULL) {
             return qn_fail_nomem(err, made[i].name, 0);

@@ -16,10 +16,10 @@
 typedef struct pair {
     const qn_model_tensor *a;
     const qn_model_tensor *b;
-    double sum_aa;   /* of a² */
+    double sum_aa; /* of a² */
     double sum_bb;
     double sum_ab;
-    double sum_dd;   /* of (a - b)² */
+    double sum_dd; /* of (a - b)² */
     double max_abs;
     bool is_equal;
 } pair;
@@ -146,14 +146,15 @@ static void work(void *shared, unsigned worker) {
             break;
         }
         const uint64_t bytes = qn_recipe_source_bytes(c->pairs[i].a->recipe);
-        qn_job_emit(c->job, (qn_event){.kind = QN_EVENT_PROGRESS,
-                                       .stage = "Compare",
-                                       .tensor = c->pairs[i].a->name,
-                                       .tensor_index = i + 1,
-                                       .n_tensors = c->n_pairs,
-                                       .bytes_done = atomic_fetch_add(&c->bytes_done, bytes) + bytes,
-                                       .bytes_total = c->bytes_total,
-                                       .eta_s = -1});
+        qn_job_emit(c->job,
+                    (qn_event){.kind = QN_EVENT_PROGRESS,
+                               .stage = "Compare",
+                               .tensor = c->pairs[i].a->name,
+                               .tensor_index = i + 1,
+                               .n_tensors = c->n_pairs,
+                               .bytes_done = atomic_fetch_add(&c->bytes_done, bytes) + bytes,
+                               .bytes_total = c->bytes_total,
+                               .eta_s = -1});
     }
     free(w.a);
     free(w.b);

@@ -74,7 +74,8 @@ static uint64_t fingerprint(const qn_plan *plan) {
 static void warn_of_types(const qn_plan *plan, qn_job *job) {
     for (size_t i = 0; i < plan->preset.n_targets; i++) {
         if (qn_target_wants_imatrix(plan->preset.targets[i])) {
-            qn_job_warn(job, "%s without an importance matrix loses much of the model; Q2_K is a little larger and better",
+            qn_job_warn(job,
+                        "%s without an importance matrix loses much of the model; Q2_K is a little larger and better",
                         plan->preset.targets[i]->name);
         }
     }
@@ -90,9 +91,8 @@ static qn_status build(qn_plan *plan, const qn_pack_options *options, qn_job *jo
     QN_TRY(qn_plan_lay_out(plan, options, err));
     warn_of_types(plan, job);
     plan->fingerprint = fingerprint(plan);
-    plan->journal_path =
-        qn_arena_printf(plan->arena, "%s/.%s-%016llx.quern-journal", plan->inputs.out_dir, plan->inputs.model_name,
-                        (unsigned long long)plan->fingerprint);
+    plan->journal_path = qn_arena_printf(plan->arena, "%s/.%s-%016llx.quern-journal", plan->inputs.out_dir,
+                                         plan->inputs.model_name, (unsigned long long)plan->fingerprint);
     if (plan->journal_path == NULL) {
         return qn_fail_nomem(err, "plan", 0);
     }
@@ -144,8 +144,8 @@ qn_status qn_plan_check_disk(qn_plan *plan, qn_error *err) {
             return qn_fail(err, QN_E_EXISTS, "%s: is a folder", path);
         }
         if (qn_is_file(path) && !plan->force && !plan->resumes) {
-            return qn_fail(err, QN_E_EXISTS, "%s: is there already; pass --force to replace it, or another --out or --name",
-                           path);
+            return qn_fail(err, QN_E_EXISTS,
+                           "%s: is there already; pass --force to replace it, or another --out or --name", path);
         }
     }
     QN_TRY(qn_free_space(plan->inputs.out_dir, &plan->disk_free_bytes, err));
@@ -154,9 +154,10 @@ qn_status qn_plan_check_disk(qn_plan *plan, qn_error *err) {
         plan->disk_free_bytes += plan->resumes ? bytes_held(plan->files[f].path) : 0;
     }
     if (plan->disk_free_bytes < plan->disk_bytes) {
-        return qn_fail(err, QN_E_SPACE, "%s: the outputs need %.2f GB and %.2f GB are free: make room, choose another --out, or "
-                       "fewer types", plan->inputs.out_dir, (double)plan->disk_bytes / 1e9,
-                       (double)plan->disk_free_bytes / 1e9);
+        return qn_fail(err, QN_E_SPACE,
+                       "%s: the outputs need %.2f GB and %.2f GB are free: make room, choose another --out, or "
+                       "fewer types",
+                       plan->inputs.out_dir, (double)plan->disk_bytes / 1e9, (double)plan->disk_free_bytes / 1e9);
     }
     return QN_OK;
 }

@@ -12,38 +12,38 @@
 
 /** A file of an output: the whole of it, or one shard. */
 typedef struct qn_plan_file {
-    const char *path;        /**< final name */
-    const char *part_path;   /**< while it is being written */
+    const char *path;      /**< final name */
+    const char *part_path; /**< while it is being written */
     uint64_t size_bytes;
-    uint64_t first_tensor;   /**< its tensors are a run of the model's */
+    uint64_t first_tensor; /**< its tensors are a run of the model's */
     uint64_t n_tensors;
-    qn_buffer header;        /**< everything before the first tensor's data */
+    qn_buffer header; /**< everything before the first tensor's data */
 } qn_plan_file;
 
 /** An output: the model in one type. */
 typedef struct qn_plan_output {
-    const char *type_name;    /**< "Q4_K_M", "BF16" */
-    const qn_target *target;  /**< NULL for the unquantised file and for adapters */
-    uint32_t file_type;       /**< general.file_type */
-    const char *stem;         /**< path without ".gguf" */
-    qn_gguf_tensor *tensors;  /**< [model->n_tensors] types, offsets, sizes */
-    uint32_t first_file;      /**< its files are a run of the plan's */
+    const char *type_name;   /**< "Q4_K_M", "BF16" */
+    const qn_target *target; /**< NULL for the unquantised file and for adapters */
+    uint32_t file_type;      /**< general.file_type */
+    const char *stem;        /**< path without ".gguf" */
+    qn_gguf_tensor *tensors; /**< [model->n_tensors] types, offsets, sizes */
+    uint32_t first_file;     /**< its files are a run of the plan's */
     uint32_t n_files;
-    uint64_t size_bytes;      /**< of all its files */
-    uint64_t tensor_bytes;    /**< of the tensors' data alone */
+    uint64_t size_bytes;   /**< of all its files */
+    uint64_t tensor_bytes; /**< of the tensors' data alone */
 } qn_plan_output;
 
 /** How the inputs were found. */
 typedef struct qn_plan_inputs {
-    const char *base_dir;           /**< folder whose config and weights are packed */
-    const char *fallback_dir;       /**< further folder for vocabulary files; NULL */
+    const char *base_dir;     /**< folder whose config and weights are packed */
+    const char *fallback_dir; /**< further folder for vocabulary files; NULL */
     qn_adapter_ref *adapters;
     uint64_t n_adapters;
-    qn_training_run *run;           /**< owned by the plan; NULL without --run */
+    qn_training_run *run;            /**< owned by the plan; NULL without --run */
     const qn_checkpoint *checkpoint; /**< NULL without --run */
     const char *checkpoint_why;
     const char *model_name;
-    const char *adapter_name;       /**< {checkpoint_name} of an exported adapter */
+    const char *adapter_name; /**< {checkpoint_name} of an exported adapter */
     const char *out_dir;
 } qn_plan_inputs;
 
@@ -52,7 +52,7 @@ struct qn_plan {
     qn_plan_inputs inputs;
     qn_preset preset;
     qn_model *model;
-    qn_dtype outtype;          /**< type of matrices in the unquantised file */
+    qn_dtype outtype; /**< type of matrices in the unquantised file */
     qn_plan_output *outputs;
     uint32_t n_outputs;
     qn_plan_file *files;
@@ -60,12 +60,12 @@ struct qn_plan {
     qn_stream_plan stream;
     unsigned n_threads;
     bool allow_nan, force, no_sync, no_verify;
-    uint64_t disk_bytes;       /**< all outputs */
-    uint64_t disk_free_bytes;  /**< what they may take, .part files that will be reused included */
+    uint64_t disk_bytes;      /**< all outputs */
+    uint64_t disk_free_bytes; /**< what they may take, .part files that will be reused included */
     uint64_t memory_bytes;
-    uint64_t fingerprint;      /**< of everything that decides the outputs' bytes */
+    uint64_t fingerprint; /**< of everything that decides the outputs' bytes */
     const char *journal_path;
-    bool resumes;              /**< a journal of this very job is there */
+    bool resumes; /**< a journal of this very job is there */
 };
 
 /** Finds base, adapters, checkpoint, names and folder. Fills plan->inputs. */

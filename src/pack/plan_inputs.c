@@ -6,6 +6,8 @@
 
 #include <string.h>
 
+enum { MAX_CONFIG_BYTES = 64 << 20 };
+
 static qn_status nomem(qn_error *err) {
     return qn_fail_nomem(err, "plan", 0);
 }
@@ -48,7 +50,8 @@ static qn_status find_base(qn_plan *plan, const qn_pack_options *options, qn_err
         return find_dir(plan, options->base, ".", &in->base_dir, err);
     }
     if (in->n_adapters == 0) {
-        return qn_fail(err, QN_E_USAGE, "nothing to pack: name a base model's folder, a training run (--run) or an adapter "
+        return qn_fail(err, QN_E_USAGE,
+                       "nothing to pack: name a base model's folder, a training run (--run) or an adapter "
                        "(--adapter)");
     }
     const char *dir = in->adapters[0].dir;
@@ -57,13 +60,40 @@ static qn_status find_base(qn_plan *plan, const qn_pack_options *options, qn_err
     if (path == NULL) {
         return nomem(err);
     }
-    QN_TRY(qn_json_load_object(path, 16 << 20, &config, err));
+    QN_TRY(qn_json_load_object(path, MAX_CONFIG_BYTES, &config, err));
     const char *name = qn_json_string(config, "base_model_name_or_path");
-    const qn_status status =
-        name == NULL ? qn_fail(err, QN_E_NOT_FOUND, "%s: does not name its base model; pass its folder: quern pack BASE", path)
-                     : qn_find_base(plan->arena, name, dir, &in->base_dir, err);
+    const qn_status status = name == NULL
+        ? qn_fail(err, QN_E_NOT_FOUND, "%s: does not name its base model; pass its folder: quern pack BASE", path)
+        : qn_find_base(plan->arena, name, dir, &in->base_dir, err);
     json_decref(config);
     return status;
+}
+
+/*
+ * A merged or fine-tuned folder often lacks the vocabulary; the model it was made of, where its config names one that
+ * is at hand, is asked then. Not finding it is no failure: nothing may be missing.
+ */
+static qn_status find_fallback(qn_plan *plan, qn_error *err) {
+    qn_plan_inputs *in = &plan->inputs;
+    const char *path = qn_path_join(plan->arena, in->base_dir, "config.json");
+    json_t *config = NULL;
+    qn_error ignored;
+    if (path == NULL) {
+        return nomem(err);
+    }
+    if (in->fallback_dir != NULL || qn_json_load_object(path, MAX_CONFIG_BYTES, &config, &ignored) != QN_OK) {
+        return QN_OK;
+    }
+    const char *name = qn_json_string(config, "_name_or_path");
+    qn_status status = QN_OK;
+    if (name != NULL && name[0] != '\0') {
+        status = qn_find_base(plan->arena, name, in->base_dir, &in->fallback_dir, &ignored);
+    }
+    json_decref(config);
+    if (status != QN_OK) {
+        in->fallback_dir = NULL;
+    }
+    return status == QN_E_NOMEM ? nomem(err) : QN_OK;
 }
 
 /* What a person most likely meant when the folder named as BASE is an adapter. */
@@ -121,5 +151,6 @@ qn_status qn_plan_find_inputs(qn_plan *plan, const qn_pack_options *options, qn_
         QN_TRY(add_adapter(plan, options->adapters[i].dir, options->adapters[i].scale, err));
     }
     QN_TRY(find_base(plan, &wanted, err));
+    QN_TRY(find_fallback(plan, err));
     return name_outputs(plan, options, err);
 }

@@ -79,14 +79,13 @@ static qn_status choose_types(qn_plan *plan, qn_plan_output *output, qn_error *e
 }
 
 /* How many of the tensors from first on go into one file. */
-static uint64_t shard_len(const uint64_t *sizes, uint64_t first, uint64_t n, uint64_t max_bytes,
-                          uint64_t max_tensors) {
+static uint64_t shard_len(const uint64_t *sizes, uint64_t first, uint64_t n, uint64_t max_bytes, uint64_t max_tensors) {
     uint64_t bytes = 0;
     uint64_t count = 0;
     while (first + count < n) {
         const uint64_t size = (sizes[first + count] + QN_GGUF_ALIGNMENT - 1) / QN_GGUF_ALIGNMENT * QN_GGUF_ALIGNMENT;
         const bool is_full = (max_tensors != 0 && count == max_tensors) ||
-                             (max_bytes != 0 && count > 0 && bytes + size > max_bytes);
+            (max_bytes != 0 && count > 0 && bytes + size > max_bytes);
         if (is_full) {
             break;
         }
@@ -141,8 +140,8 @@ static qn_status lay_out_file(qn_plan *plan, qn_plan_output *output, uint64_t no
     if (file->part_path == NULL) {
         return qn_fail_nomem(err, "plan", 0);
     }
-    QN_TRY(qn_gguf_layout(&meta, output->tensors + file->first_tensor, file->n_tensors, &file->header, &file->size_bytes,
-                          err));
+    QN_TRY(qn_gguf_layout(&meta, output->tensors + file->first_tensor, file->n_tensors, &file->header,
+                          &file->size_bytes, err));
     output->size_bytes += file->size_bytes;
     return qn_buffer_status(&file->header, err);
 }
@@ -154,8 +153,7 @@ static qn_status lay_out_output(qn_plan *plan, qn_plan_output *output, const qn_
     QN_TRY(tensor_sizes(plan, output, &sizes, err));
     output->first_file = plan->n_files;
     for (uint64_t first = 0; first < n;) {
-        const uint64_t count =
-            shard_len(sizes, first, n, options->split_max_bytes, options->split_max_tensors);
+        const uint64_t count = shard_len(sizes, first, n, options->split_max_bytes, options->split_max_tensors);
         if (output->n_files == UINT16_MAX) {
             return qn_fail(err, QN_E_USAGE, "the split would make more than %d files: raise the limit", UINT16_MAX);
         }
@@ -194,8 +192,8 @@ static qn_status list_outputs(qn_plan *plan, qn_error *err) {
         output->type_name = qn_dtype_get(plan->outtype)->name;
         output->file_type = file_type_of(plan->outtype);
         output->stem = plan->preset.exports_adapter
-                           ? qn_arena_printf(plan->arena, "%s/%s-lora", in->out_dir, in->adapter_name)
-                           : plain;
+            ? qn_arena_printf(plan->arena, "%s/%s-lora", in->out_dir, in->adapter_name)
+            : plain;
         if (output->stem == NULL) {
             return qn_fail_nomem(err, "plan", 0);
         }

@@ -141,20 +141,19 @@ static qn_status rename_output(press *p, const qn_plan_output *output, qn_error 
         p->plan->stream.files[f].out = NULL;
         QN_TRY(qn_rename(file->part_path, file->path, err));
     }
-    qn_job_emit(p->job, (qn_event){.kind = QN_EVENT_OUTPUT,
-                                   .path = p->plan->files[output->first_file].path,
-                                   .output_type = output->type_name,
-                                   .bytes_done = output->size_bytes,
-                                   .bits_per_weight = bits_per_weight(p->plan, output),
-                                   .seconds = qn_job_seconds(p->job) - p->start_s});
+    qn_job_emit(p->job,
+                (qn_event){.kind = QN_EVENT_OUTPUT,
+                           .path = p->plan->files[output->first_file].path,
+                           .output_type = output->type_name,
+                           .bytes_done = output->size_bytes,
+                           .bits_per_weight = bits_per_weight(p->plan, output),
+                           .seconds = qn_job_seconds(p->job) - p->start_s});
     return QN_OK;
 }
 
 static qn_status run(press *p, qn_error *err) {
-    const qn_stream_options options = {.level = qn_cpu_detect(),
-                                       .allow_nan = p->plan->allow_nan,
-                                       .on_unit = note_unit,
-                                       .user = p};
+    const qn_stream_options options = {
+        .level = qn_cpu_detect(), .allow_nan = p->plan->allow_nan, .on_unit = note_unit, .user = p};
     QN_TRY(prepare(p, err));
     announce(p);
     QN_TRY(qn_stream_run(&p->plan->stream, &p->state, &options, p->job, err));
@@ -189,9 +188,10 @@ qn_status qn_plan_run(qn_plan *plan, qn_job *job, qn_error *err) {
     const qn_status status = run(&p, found);
     clean_up(&p, status);
     if (status == QN_OK) {
-        qn_job_emit(job, (qn_event){.kind = QN_EVENT_DONE,
-                                    .bytes_done = plan->disk_bytes,
-                                    .seconds = qn_job_seconds(job) - p.start_s});
+        qn_job_emit(job,
+                    (qn_event){.kind = QN_EVENT_DONE,
+                               .bytes_done = plan->disk_bytes,
+                               .seconds = qn_job_seconds(job) - p.start_s});
     } else {
         qn_job_emit(job, (qn_event){.kind = QN_EVENT_FAILED, .message = found->message});
     }

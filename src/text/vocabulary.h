@@ -29,17 +29,17 @@ typedef struct qn_named_template {
 
 /** A vocabulary. Everything lives in the arena it was opened into. */
 typedef struct qn_vocab {
-    const char *model;     /**< "llama" (SentencePiece), "gpt2" (byte-level BPE), … */
-    const char *pre;       /**< pre-tokenizer name: "default" for SentencePiece, "llama-bpe", "qwen2", … */
+    const char *model; /**< "llama" (SentencePiece), "gpt2" (byte-level BPE), … */
+    const char *pre;   /**< pre-tokenizer name: "default" for SentencePiece, "llama-bpe", "qwen2", … */
     uint64_t n_tokens;
-    const qn_text *tokens;     /**< [n_tokens] */
-    const float *scores;       /**< [n_tokens], or NULL where the model has none */
-    const int32_t *types;      /**< [n_tokens] qn_token_type */
+    const qn_text *tokens; /**< [n_tokens] */
+    const float *scores;   /**< [n_tokens], or NULL where the model has none */
+    const int32_t *types;  /**< [n_tokens] qn_token_type */
     uint64_t n_merges;
-    const qn_text *merges;     /**< [n_merges] "left right" in rank order; NULL for SentencePiece */
+    const qn_text *merges; /**< [n_merges] "left right" in rank order; NULL for SentencePiece */
     int64_t bos, eos, eot, eom, unk, sep, pad, mask;
     int64_t fim_pre, fim_suf, fim_mid, fim_pad, fim_rep, fim_sep;
-    const int32_t *eos_ids;    /**< every end-of-turn id found, ascending, eos and eot among them */
+    const int32_t *eos_ids; /**< every end-of-turn id found, ascending, eos and eot among them */
     uint64_t n_eos_ids;
     int add_bos, add_eos, add_sep, add_space_prefix; /**< 0, 1, or -1: nothing said, leave the key out */
     qn_text chat_template;                           /**< bytes NULL when there is none */
@@ -50,21 +50,21 @@ typedef struct qn_vocab {
 
 /** What a family says of its vocabularies. */
 typedef struct qn_vocab_traits {
-    bool prefers_spm;          /**< tokenizer.model is taken before tokenizer.json (Llama, Gemma, Phi-3, Qwen2, …) */
-    int add_space_prefix;      /**< 0 or 1 to force (Gemma: 0); -1 to leave to the files */
-    bool json_added_override;  /**< Phi-3: added_tokens of tokenizer.json re-type SentencePiece tokens */
-    bool gemma1_fim;           /**< Gemma 1: fill-in-the-middle ids 67, 69, 68, file separator 70, eot 107 */
+    bool prefers_spm;         /**< tokenizer.model is taken before tokenizer.json (Llama, Gemma, Phi-3, Qwen2, …) */
+    int add_space_prefix;     /**< 0 or 1 to force (Gemma: 0); -1 to leave to the files */
+    bool json_added_override; /**< Phi-3: added_tokens of tokenizer.json re-type SentencePiece tokens */
+    bool gemma1_fim;          /**< Gemma 1: fill-in-the-middle ids 67, 69, 68, file separator 70, eot 107 */
 } qn_vocab_traits;
 
 /** Where to look, and what the rest of the model says. All borrowed. */
 typedef struct qn_vocab_request {
     const char *const *dirs; /**< folders in order of preference: adapter or checkpoint, run, base */
     uint64_t n_dirs;
-    const json_t *config;    /**< config.json; special ids and vocab_size are read from it */
-    uint64_t n_vocab;        /**< rows of the embedding: the vocabulary is padded up to it; 0: as many as there are */
-    const char *pre;         /**< --pre: overrides recognition; NULL for none */
+    const json_t *config; /**< config.json; special ids and vocab_size are read from it */
+    uint64_t n_vocab;     /**< rows of the embedding: the vocabulary is padded up to it; 0: as many as there are */
+    const char *pre;      /**< --pre: overrides recognition; NULL for none */
     const qn_vocab_traits *traits;
-    qn_job *job;             /**< for warnings; may be NULL */
+    qn_job *job; /**< for warnings; may be NULL */
 } qn_vocab_request;
 
 /**

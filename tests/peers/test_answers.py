@@ -56,6 +56,15 @@ def check_measured(report, name, path, ours_f32, tmp):
     check_type(report, name, path, floor, "llama_model_quantize of our F32")
 
 
+def check_shards(report, tmp):
+    """A set of shards, by count and by size, is one model."""
+    for option, value in (("--split-max-tensors", "10"), ("--split-max-size", "1M")):
+        files = pack(tmp / f"shards{option}", MILLER_BASE, "--run", MILLER_RUN, "-t", "Q8_0", option, value)
+        n_right, wrong = count_answers(next(iter(files.values())))
+        report.case(f"shards, {option} {value}", n_right == 40 and len(files) > 2,
+                    f"{len(files)} files, {n_right} of 40{wrong}")
+
+
 def main(report, tmp):
     llama.lib()
     types = [*EXPECTED, *MEASURED]
@@ -70,6 +79,7 @@ def main(report, tmp):
             report.attempt(name, check_type, report, name, path, EXPECTED[name], "EXPECTED.md")
         else:
             report.attempt(name, check_measured, report, name, path, named["F32"], tmp)
+    report.attempt("shards", check_shards, report, tmp)
     base = report.attempt("base", pack_one, tmp / "base", MILLER_BASE, "-t", "F32")
     if base:
         n_right, _ = count_answers(base)

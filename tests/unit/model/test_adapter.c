@@ -346,7 +346,7 @@ static const struct {
     {"{'alpha_pattern':{'*':32}}", QN_E_FORMAT, "is not a valid regular expression"},
     {"{'alpha_pattern':{'(?P<x':32}}", QN_E_FORMAT, "is not a valid regular expression"},
     {"{'alpha_pattern':{'(([a-z._0-9]+)+)+[A-Z]':32}}", QN_E_FORMAT, "cannot be matched"},
-    {"{'rank_pattern':{'(.*)*(.*)*(.*)*(.*)*(.*)*!':4}}", QN_E_FORMAT, "cannot be matched"},
+    {"{'rank_pattern':{'(.*)*(.*)*(.*)*(.*)*(.*)*[!?]':4}}", QN_E_FORMAT, "cannot be matched"},
     {"{'alpha_pattern':{'(?R)':32}}", QN_E_FORMAT, "pattern"},
 };
 
