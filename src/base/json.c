@@ -95,6 +95,10 @@ static size_t patch_text(const char *text, size_t len, char *out, size_t *n_out)
     return n_patches;
 }
 
+bool qn_json_ran_out(const json_error_t *error) {
+    return json_error_code(error) == json_error_out_of_memory || error->text[0] == '\0';
+}
+
 qn_status qn_json_parse(const char *where, const char *text, size_t len, json_t **out, qn_error *err) {
     json_error_t e;
     char *copy = NULL;
@@ -111,7 +115,7 @@ qn_status qn_json_parse(const char *where, const char *text, size_t len, json_t 
     json_t *value = json_loadb(text, len, JSON_DECODE_ANY | JSON_ALLOW_NUL, &e);
     free(copy);
     if (value == NULL) {
-        if (json_error_code(&e) == json_error_out_of_memory) {
+        if (qn_json_ran_out(&e)) {
             return qn_fail_nomem(err, where, len);
         }
         return qn_fail(err, QN_E_FORMAT, "%s: not valid JSON, line %d column %d: %s", where, e.line, e.column, e.text);

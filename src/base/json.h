@@ -21,6 +21,9 @@ QN_NODISCARD qn_status qn_json_parse(const char *where, const char *text, size_t
 /** Reads and parses a file of at most max_bytes. @return also QN_E_NOT_FOUND, QN_E_IO, QN_E_RANGE */
 QN_NODISCARD qn_status qn_json_load(const char *path, uint64_t max_bytes, json_t **out, qn_error *err);
 
+/** Whether a failed parse ran out of memory: Jansson says so, or, when a value's own allocation failed, says nothing. */
+bool qn_json_ran_out(const json_error_t *error);
+
 /** As qn_json_load, and the top value must be an object. */
 QN_NODISCARD qn_status qn_json_load_object(const char *path, uint64_t max_bytes, json_t **out, qn_error *err);
 

@@ -285,7 +285,7 @@ qn_status qn_safetensors_parse(qn_archive *archive, const qn_source *source, qn_
     QN_TRY(find_header(source, &text, &len, err));
     json_t *header = json_loadb(text, (size_t)len, JSON_REJECT_DUPLICATES, &e);
     if (header == NULL) {
-        if (json_error_code(&e) == json_error_out_of_memory) {
+        if (qn_json_ran_out(&e)) {
             return qn_fail_nomem(err, source->path, (size_t)len);
         }
         return qn_fail(err, QN_E_FORMAT, "%s: byte %s: the header is not valid JSON: %s", source->path,

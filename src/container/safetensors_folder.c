@@ -196,6 +196,9 @@ static qn_status load_index(const char *path, json_t **out, qn_error *err) {
     }
     json_t *index = json_loadb(text, len, JSON_REJECT_DUPLICATES, &e);
     free(text);
+    if (index == NULL && qn_json_ran_out(&e)) {
+        return qn_fail_nomem(err, path, len);
+    }
     if (index == NULL) {
         return qn_fail(err, QN_E_FORMAT, "%s: not valid JSON, line %d column %d: %s", path, e.line, e.column, e.text);
     }

@@ -4,6 +4,7 @@
 
 #include "base/worker.h"
 
+#include <assert.h>
 #include <string.h>
 
 /* The slot that a part's weight or bias changes; NULL with an error when there is none. */
@@ -20,6 +21,7 @@ static qn_status note_replaced(const qn_slots *slots, const qn_adapter *adapter,
                                qn_job *job, qn_error *err) {
     qn_slot *slot = NULL;
     QN_TRY(find_slot(slots, adapter, part, tail, &slot, err));
+    assert(slot != NULL);
     if (slot->replaced != NULL && slot->first_adapter == i_adapter) {
         return qn_fail(err, QN_E_FORMAT, "%s: tensors '%s' and '%s' replace the same tensor of the model", adapter->dir,
                        slot->replaced->name, tensor->name);
@@ -42,6 +44,7 @@ static qn_status note_change(const qn_slots *slots, const qn_adapter *adapter, u
                              const qn_adapter_part *part, const char *tail, qn_error *err) {
     qn_slot *slot = NULL;
     QN_TRY(find_slot(slots, adapter, part, tail, &slot, err));
+    assert(slot != NULL);
     if (slot->rule->rows == QN_DIM_NONE && strcmp(tail, ".weight") == 0) {
         return qn_fail(err, QN_E_UNSUPPORTED,
                        "%s: module '%s' is a vector in the model and cannot have a low-rank change", adapter->dir,

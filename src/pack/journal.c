@@ -187,7 +187,11 @@ static qn_status load(qn_journal *j, uint64_t fingerprint, const qn_stream_plan 
     read_records(bytes, size, fingerprint, plan, state, published, &used);
     free(bytes);
     if (used == 0) {
-        return begin(j, fingerprint, plan, err);
+        const qn_status status = begin(j, fingerprint, plan, err);
+        if (status != QN_OK) {
+            (void)unlink(j->path); /* it says nothing */
+        }
+        return status;
     }
     if (used < size && ftruncate(j->fd, (off_t)used) != 0) {
         return qn_fail_errno(err, QN_E_IO, errno, "%s: cannot cut the journal", j->path);

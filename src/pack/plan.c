@@ -154,10 +154,13 @@ qn_status qn_plan_check_disk(qn_plan *plan, qn_error *err) {
         plan->disk_free_bytes += plan->resumes ? bytes_held(plan->files[f].path) : 0;
     }
     if (plan->disk_free_bytes < plan->disk_bytes) {
-        return qn_fail(err, QN_E_SPACE,
-                       "%s: the outputs need %.2f GB and %.2f GB are free: make room, choose another --out, or "
-                       "fewer types",
-                       plan->inputs.out_dir, (double)plan->disk_bytes / 1e9, (double)plan->disk_free_bytes / 1e9);
+        const bool is_small = plan->disk_bytes < 1000000000;
+        const double unit = is_small ? 1e6 : 1e9;
+        return qn_fail(
+            err, QN_E_SPACE,
+            "%s: the outputs need %.2f %s and %.2f are free: make room, choose another --out, or fewer types",
+            plan->inputs.out_dir, (double)plan->disk_bytes / unit, is_small ? "MB" : "GB",
+            (double)plan->disk_free_bytes / unit);
     }
     return QN_OK;
 }

@@ -2,6 +2,8 @@
 /* plan_json.c: the plan as the JSON document that include/quern/pack.h describes. */
 #include "pack/plan.h"
 
+#include <string.h>
+
 /* Jansson's setters take NULL values and say so; one flag remembers, and is looked at once. */
 typedef struct maker {
     bool has_failed;
@@ -19,8 +21,9 @@ static json_t *count(uint64_t v) {
     return json_integer((json_int_t)v);
 }
 
-static json_t *text_or_null(const char *text) {
-    return text == NULL ? json_null() : json_string(text);
+/* Names of files and tensors may be any bytes. */
+static json_t *text_of(const char *text) {
+    return text == NULL ? json_null() : qn_json_text(text, strlen(text));
 }
 
 static json_t *shape_json(maker *m, const qn_shape *shape) {
@@ -40,11 +43,11 @@ static bool is_copied(const qn_recipe *recipe, qn_dtype type) {
 
 static json_t *tensor_json(maker *m, const qn_model_tensor *source, const qn_gguf_tensor *t) {
     json_t *o = json_object();
-    put(m, o, "name", json_string(t->name));
+    put(m, o, "name", text_of(t->name));
     put(m, o, "shape", shape_json(m, &t->shape));
-    put(m, o, "type", json_string(qn_dtype_get(t->type)->name));
+    put(m, o, "type", text_of(qn_dtype_get(t->type)->name));
     put(m, o, "size_bytes", count(t->size_bytes));
-    put(m, o, "source", json_string(source->source));
+    put(m, o, "source", text_of(source->source));
     put(m, o, "is_copied", json_boolean(is_copied(source->recipe, t->type)));
     put(m, o, "is_merged", json_boolean(source->is_merged));
     return o;
@@ -77,7 +80,7 @@ static json_t *files_json(maker *m, const qn_plan *plan, const qn_plan_output *o
     for (uint32_t k = 0; k < output->n_files; k++) {
         const qn_plan_file *file = &plan->files[output->first_file + k];
         json_t *o = json_object();
-        put(m, o, "path", json_string(file->path));
+        put(m, o, "path", text_of(file->path));
         put(m, o, "size_bytes", count(file->size_bytes));
         put(m, o, "n_tensors", count(file->n_tensors));
         push(m, files, o);
@@ -89,8 +92,8 @@ static json_t *output_json(maker *m, const qn_plan *plan, const qn_plan_output *
     json_t *o = json_object();
     json_t *tensors = json_array();
     const double n_weights = (double)(plan->model->n_weights == 0 ? 1 : plan->model->n_weights);
-    put(m, o, "type", json_string(output->type_name));
-    put(m, o, "path", json_string(plan->files[output->first_file].path));
+    put(m, o, "type", text_of(output->type_name));
+    put(m, o, "path", text_of(plan->files[output->first_file].path));
     put(m, o, "files", files_json(m, plan, output));
     put(m, o, "size_bytes", count(output->size_bytes));
     put(m, o, "bits_per_weight", json_real(8.0 * (double)output->tensor_bytes / n_weights));
@@ -108,8 +111,8 @@ static json_t *checkpoint_json(maker *m, const qn_plan_inputs *in) {
     }
     json_t *o = json_object();
     put(m, o, "step", count(in->checkpoint->step));
-    put(m, o, "dir", json_string(in->checkpoint->dir));
-    put(m, o, "why", text_or_null(in->checkpoint_why));
+    put(m, o, "dir", text_of(in->checkpoint->dir));
+    put(m, o, "why", text_of(in->checkpoint_why));
     return o;
 }
 
@@ -117,9 +120,9 @@ static json_t *model_json(maker *m, const qn_plan *plan) {
     const qn_model *model = plan->model;
     json_t *o = json_object();
     json_t *adapters = json_array();
-    put(m, o, "name", json_string(plan->inputs.model_name));
-    put(m, o, "arch", json_string(model->arch_name));
-    put(m, o, "source", json_string(plan->inputs.base_dir));
+    put(m, o, "name", text_of(plan->inputs.model_name));
+    put(m, o, "arch", text_of(model->arch_name));
+    put(m, o, "source", text_of(plan->inputs.base_dir));
     put(m, o, "n_tensors", count(model->n_tensors));
     put(m, o, "n_weights", count(model->n_weights));
     put(m, o, "n_layer", count(qn_hp_count(&model->hparams, QN_HP_N_LAYER)));
@@ -127,7 +130,7 @@ static json_t *model_json(maker *m, const qn_plan *plan) {
     put(m, o, "vocab_size", count(model->has_vocab ? model->vocab.n_tokens : 0));
     for (uint64_t i = 0; i < model->n_adapters; i++) {
         json_t *a = json_object();
-        put(m, a, "dir", json_string(model->adapters[i]->dir));
+        put(m, a, "dir", text_of(model->adapters[i]->dir));
         put(m, a, "scale", json_real(model->adapters[i]->strength));
         put(m, a, "n_pairs", count(model->adapters[i]->n_pairs));
         push(m, adapters, a);
@@ -142,8 +145,8 @@ qn_status qn_plan_json(const qn_plan *plan, char **text, qn_error *err) {
     json_t *o = json_object();
     json_t *outputs = json_array();
     put(&m, o, "model", model_json(&m, plan));
-    put(&m, o, "preset", json_string(plan->preset.name));
-    put(&m, o, "out_dir", json_string(plan->inputs.out_dir));
+    put(&m, o, "preset", text_of(plan->preset.name));
+    put(&m, o, "out_dir", text_of(plan->inputs.out_dir));
     put(&m, o, "threads", count(plan->n_threads));
     put(&m, o, "disk_bytes", count(plan->disk_bytes));
     put(&m, o, "disk_free_bytes", count(plan->disk_free_bytes));

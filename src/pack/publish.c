@@ -30,15 +30,52 @@ static qn_status note_unit(void *user, uint64_t unit, const uint64_t *hashes, qn
     return qn_journal_unit(p->journal, unit, hashes, err);
 }
 
+/* A name that was free when the job began may be taken by now: only what this job itself put there is replaced. */
+static qn_status check_names(const press *p, qn_error *err) {
+    for (uint32_t f = 0; f < p->plan->n_files && !p->plan->force; f++) {
+        const char *path = p->plan->files[f].path;
+        if (qn_is_file(path) && !p->published[f]) {
+            return qn_fail(err, QN_E_EXISTS, "%s: is there, and not of this interrupted job; pass --force to replace it, or "
+                           "another --out or --name", path);
+        }
+    }
+    return QN_OK;
+}
+
+/* Bytes between tensors are no unit's: those of a file that is kept are made zero again. */
+static qn_status write_padding(const press *p, const qn_plan_output *output, uint32_t f, qn_error *err) {
+    static const unsigned char zeros[QN_GGUF_ALIGNMENT] = {0};
+    const qn_plan_file *file = &p->plan->files[f];
+    for (uint64_t i = file->first_tensor; i < file->first_tensor + file->n_tensors; i++) {
+        const uint64_t end = output->tensors[i].file_off + output->tensors[i].size_bytes;
+        const size_t n = (size_t)((QN_GGUF_ALIGNMENT - end % QN_GGUF_ALIGNMENT) % QN_GGUF_ALIGNMENT);
+        if (n > 0) {
+            QN_TRY(qn_out_write_at(p->plan->stream.files[f].out, end, zeros, n, err));
+        }
+    }
+    return QN_OK;
+}
+
 /* A file that an earlier run had renamed is taken back, to be looked at like the others. */
-static qn_status open_file(press *p, uint32_t f, qn_error *err) {
+static qn_status open_file(press *p, const qn_plan_output *output, uint32_t f, qn_error *err) {
     const qn_plan_file *file = &p->plan->files[f];
     const bool keeps = p->has_work;
     if (keeps && p->published[f] && !qn_is_file(file->part_path) && qn_is_file(file->path)) {
         QN_TRY(qn_rename(file->path, file->part_path, err));
     }
     QN_TRY(qn_out_open(file->part_path, file->size_bytes, keeps, &p->plan->stream.files[f].out, err));
-    return qn_out_write_at(p->plan->stream.files[f].out, 0, file->header.data, file->header.len, err);
+    QN_TRY(qn_out_write_at(p->plan->stream.files[f].out, 0, file->header.data, file->header.len, err));
+    return keeps ? write_padding(p, output, f, err) : QN_OK;
+}
+
+static qn_status open_files(press *p, qn_error *err) {
+    for (uint32_t o = 0; o < p->plan->n_outputs; o++) {
+        const qn_plan_output *output = &p->plan->outputs[o];
+        for (uint32_t f = output->first_file; f < output->first_file + output->n_files; f++) {
+            QN_TRY(open_file(p, output, f, err));
+        }
+    }
+    return QN_OK;
 }
 
 static void close_files(press *p) {
@@ -68,9 +105,8 @@ static qn_status prepare(press *p, qn_error *err) {
     QN_TRY(qn_journal_open(plan->journal_path, plan->fingerprint, &plan->stream, &p->state, p->published, &p->journal,
                            err));
     p->has_work = count_done(plan, &p->state) > 0;
-    for (uint32_t f = 0; f < plan->n_files; f++) {
-        QN_TRY(open_file(p, f, err));
-    }
+    QN_TRY(check_names(p, err));
+    QN_TRY(open_files(p, err));
     if (!p->has_work) {
         return QN_OK;
     }
