@@ -125,8 +125,12 @@ static void read_records(const unsigned char *bytes, size_t size, uint64_t finge
 /* One process a job: the lock goes with the descriptor. */
 static qn_status lock(const qn_journal *j, qn_error *err) {
     struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    struct stat st;
     if (fcntl(j->fd, F_SETLK, &whole) == 0) {
-        return QN_OK;
+        if (fstat(j->fd, &st) == 0 && st.st_nlink > 0) {
+            return QN_OK;
+        }
+        return qn_fail(err, QN_E_EXISTS, "%s: another quern process has just finished these outputs", j->path);
     }
     if (errno == EACCES || errno == EAGAIN) {
         return qn_fail(err, QN_E_EXISTS, "%s: another quern process is writing these outputs", j->path);

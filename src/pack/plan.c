@@ -4,6 +4,7 @@
 
 #include "base/hash.h"
 #include "base/worker.h"
+#include "quern/quern.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -54,9 +55,25 @@ static uint64_t hash_archive(const qn_archive *archive, uint64_t seed) {
     return seed;
 }
 
-/* Sums what decides the bytes: the sources as they are now, and the headers with all types and offsets. */
+/* Numbers that recipes and generated tensors are made with; not all of them stand in a header. */
+static uint64_t hash_hparams(const qn_hparams *p, uint64_t seed) {
+    uint64_t h = qn_hash64(p->has, sizeof p->has, seed);
+    h = qn_hash64(p->value, sizeof p->value, h);
+    h = qn_hash64(&p->rope_scaling, sizeof p->rope_scaling, h);
+    if (p->n_rope_factors > 0) {
+        h = qn_hash64(p->rope_long_factors, (size_t)p->n_rope_factors * sizeof(float), h);
+        h = qn_hash64(p->rope_short_factors, (size_t)p->n_rope_factors * sizeof(float), h);
+    }
+    return h;
+}
+
+/*
+ * Sums what decides the bytes: this version of the program, the sources as they are now, and the headers with all
+ * types and offsets.
+ */
 static uint64_t fingerprint(const qn_plan *plan) {
-    uint64_t h = hash_archive(plan->model->archive, 1);
+    uint64_t h = qn_hash64(qn_version(), strlen(qn_version()), 1);
+    h = hash_hparams(&plan->model->hparams, hash_archive(plan->model->archive, h));
     for (uint64_t i = 0; i < plan->model->n_adapters; i++) {
         const qn_adapter *adapter = plan->model->adapters[i];
         h = qn_hash64(&adapter->strength, sizeof adapter->strength, hash_archive(adapter->archive, h));

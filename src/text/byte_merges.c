@@ -121,20 +121,16 @@ static qn_status put_canonical(parts *p, const qn_text *tokens, uint64_t id, con
     return p->n == 2 ? put_merge(arena, tokens[id], p->starts[1], out, err) : QN_OK;
 }
 
-/* A token cut in two known ones. */
+/* A token cut in two known ones. No two cuts have the same left part. */
 typedef struct cut {
     int64_t left;
-    int64_t right;
     size_t split;
 } cut;
 
 static int compare_cuts(const void *a, const void *b) {
     const cut *x = a;
     const cut *y = b;
-    if (x->left != y->left) {
-        return x->left < y->left ? -1 : 1;
-    }
-    return (x->right > y->right) - (x->right < y->right);
+    return (x->left > y->left) - (x->left < y->left);
 }
 
 /* Every cut into two tokens is a merge: what tiktoken itself does, which knows only ranks. */
@@ -143,11 +139,9 @@ static qn_status put_all_cuts(cut *cuts, qn_text token, const qn_text_index *ind
     size_t n = 0;
     for (size_t split = 1; split < token.len; split++) {
         const int64_t left = qn_text_index_find(index, (qn_text){token.bytes, split});
-        const int64_t right = left == QN_NO_TOKEN
-            ? QN_NO_TOKEN
-            : qn_text_index_find(index, (qn_text){token.bytes + split, token.len - split});
-        if (right != QN_NO_TOKEN) {
-            cuts[n++] = (cut){left, right, split};
+        const qn_text rest = {token.bytes + split, token.len - split};
+        if (left != QN_NO_TOKEN && qn_text_index_find(index, rest) != QN_NO_TOKEN) {
+            cuts[n++] = (cut){left, split};
         }
     }
     qsort(cuts, n, sizeof *cuts, compare_cuts);

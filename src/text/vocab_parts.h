@@ -183,7 +183,7 @@ qn_text qn_byte_alphabet(qn_arena *arena, const void *bytes, size_t len);
  * Recovers merges from ranks, in the order of the tokens they form.
  * @param tokens   [n] raw bytes by rank; absent ones (bytes NULL) are passed over
  * @param all_cuts true: every cut of a token into two tokens is a merge, as tiktoken itself merges; of one token
- *                 by the ranks of left and right. false: only the cut that merging with lower ranks ends in
+ *                 by the rank of the left part. false: only the cut that merging with lower ranks ends in
  */
 QN_NODISCARD qn_status qn_recover_merges(const qn_text *tokens, uint64_t n, bool all_cuts, qn_arena *arena,
                                          qn_merges *out, qn_error *err);

@@ -329,6 +329,24 @@ static void refuses_broken_json(void **state) {
     }
 }
 
+/* Byte-level vocabularies have no space put before a text; a file can only confirm that. */
+static void byte_level_adds_no_space(void **state) {
+    (void)state;
+    static const struct {
+        const char *config;
+        int wanted;
+    } cases[] = {{"{}", -1}, {"{\"add_prefix_space\":true}", -1}, {"{\"add_prefix_space\":false}", 0}};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        vocab_case c;
+        case_begin(&c);
+        case_file(&c, 0, "tokenizer.json", SMALL);
+        case_file(&c, 0, "tokenizer_config.json", cases[i].config);
+        assert_ok(&c.err, case_open(&c));
+        assert_int_equal(c.vocab.add_space_prefix, cases[i].wanted);
+        case_end(&c);
+    }
+}
+
 static void refuses_more_tokens_than_rows(void **state) {
     (void)state;
     vocab_case c;
@@ -434,6 +452,23 @@ static void reads_tiktoken(void **state) {
     assert_int_equal(c.vocab.n_merges, 3);
     for (size_t i = 0; i < 3; i++) {
         assert_true(qn_text_is(c.vocab.merges[i], merges[i]));
+    }
+    case_end(&c);
+}
+
+/* Bytes that do not print stand behind U+0100; the others for themselves. */
+static void writes_bytes_in_the_byte_alphabet(void **state) {
+    (void)state;
+    static const char *const texts[] = {"\xC4\x80", "\xC4\xA0", "!",        "~",        "\xC4\xA1", "\xC5\x82",
+                                        "\xC2\xA1", "\xC2\xAC", "\xC5\x83", "\xC2\xAE", "\xC3\xBF"};
+    vocab_case c;
+    case_begin(&c);
+    c.request.pre = "qwen2"; /* 00 20 21 7E 7F A0 A1 AC AD AE FF */
+    case_file(&c, 0, "x.tiktoken",
+              "AA== 0\nIA== 1\nIQ== 2\nfg== 3\nfw== 4\noA== 5\noQ== 6\nrA== 7\nrQ== 8\nrg== 9\n/w== 10\n");
+    assert_ok(&c.err, case_open(&c));
+    for (uint64_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+        check_token(&c, i, texts[i], QN_TOKEN_NORMAL);
     }
     case_end(&c);
 }
@@ -651,11 +686,13 @@ int main(void) {
         cmocka_unit_test(a_model_wins_over_its_own_json),
         cmocka_unit_test(makes_texts_unique),
         cmocka_unit_test(refuses_broken_json),
+        cmocka_unit_test(byte_level_adds_no_space),
         cmocka_unit_test(refuses_more_tokens_than_rows),
         cmocka_unit_test(checks_the_name_given),
         cmocka_unit_test(reads_vocab_and_merges),
         cmocka_unit_test(names_classes),
         cmocka_unit_test(reads_tiktoken),
+        cmocka_unit_test(writes_bytes_in_the_byte_alphabet),
         cmocka_unit_test(a_model_may_be_tiktoken),
         cmocka_unit_test(refuses_broken_tiktoken),
         cmocka_unit_test(reads_tekken),
