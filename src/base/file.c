@@ -230,8 +230,17 @@ qn_status qn_out_read_at(qn_out *o, uint64_t file_off, void *dst, size_t n, qn_e
     return read_exactly(o->fd, o->path, file_off, dst, n, err);
 }
 
+/* What is read back later must come from the disk, not from memory: the file's cached pages are given up. */
+static void drop_cache(int fd) {
+    (void)posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
+}
+
 qn_status qn_out_sync(qn_out *o, qn_error *err) {
-    return fsync(o->fd) == 0 ? QN_OK : qn_fail_errno(err, QN_E_IO, errno, "%s: cannot sync to disk", o->path);
+    if (fsync(o->fd) != 0) {
+        return qn_fail_errno(err, QN_E_IO, errno, "%s: cannot sync to disk", o->path);
+    }
+    drop_cache(o->fd);
+    return QN_OK;
 }
 
 void qn_out_close(qn_out *o) {

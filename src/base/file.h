@@ -54,7 +54,7 @@ QN_NODISCARD qn_status qn_out_open(const char *path, uint64_t size_bytes, bool k
 QN_NODISCARD qn_status qn_out_write_at(qn_out *o, uint64_t file_off, const void *src, size_t n, qn_error *err);
 /** Reads exactly n bytes back. */
 QN_NODISCARD qn_status qn_out_read_at(qn_out *o, uint64_t file_off, void *dst, size_t n, qn_error *err);
-/** Forces the bytes to the disk. */
+/** Forces the bytes to the disk, and forgets them, so that reading them back asks the disk. */
 QN_NODISCARD qn_status qn_out_sync(qn_out *o, qn_error *err);
 /** Closes; the file stays. Accepts NULL. */
 void qn_out_close(qn_out *o);

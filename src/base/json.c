@@ -95,6 +95,11 @@ static size_t patch_text(const char *text, size_t len, char *out, size_t *n_out)
     return n_patches;
 }
 
+json_t *qn_json_load_bytes(const char *text, size_t len, size_t flags, json_error_t *error) {
+    json_t *value = json_loadb(text, len, flags, error);
+    return value != NULL ? value : json_loadb(text, len, flags, error);
+}
+
 bool qn_json_ran_out(const json_error_t *error) {
     return json_error_code(error) == json_error_out_of_memory || error->text[0] == '\0';
 }
@@ -112,7 +117,7 @@ qn_status qn_json_parse(const char *where, const char *text, size_t len, json_t 
         text = copy;
         len = n_patched;
     }
-    json_t *value = json_loadb(text, len, JSON_DECODE_ANY | JSON_ALLOW_NUL, &e);
+    json_t *value = qn_json_load_bytes(text, len, JSON_DECODE_ANY | JSON_ALLOW_NUL, &e);
     free(copy);
     if (value == NULL) {
         if (qn_json_ran_out(&e)) {

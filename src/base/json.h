@@ -21,6 +21,12 @@ QN_NODISCARD qn_status qn_json_parse(const char *where, const char *text, size_t
 /** Reads and parses a file of at most max_bytes. @return also QN_E_NOT_FOUND, QN_E_IO, QN_E_RANGE */
 QN_NODISCARD qn_status qn_json_load(const char *path, uint64_t max_bytes, json_t **out, qn_error *err);
 
+/**
+ * json_loadb(), tried twice: Jansson tells an allocation that failed within a word as a syntax error there, and a
+ * file must not be blamed for it. For readers with flags of their own; others take qn_json_parse().
+ */
+json_t *qn_json_load_bytes(const char *text, size_t len, size_t flags, json_error_t *error);
+
 /** Whether a failed parse ran out of memory: Jansson says so, or, when a value's own allocation failed, says nothing. */
 bool qn_json_ran_out(const json_error_t *error);
 

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 enum { BLOCK_BYTES = 64 * 1024 };
 
@@ -130,4 +131,12 @@ char *qn_arena_printf(qn_arena *arena, const char *fmt, ...) {
         va_end(args);
     }
     return text;
+}
+
+uint64_t qn_memory_peak(void) {
+    struct rusage usage;
+    if (getrusage(RUSAGE_SELF, &usage) != 0 || usage.ru_maxrss < 0) {
+        return 0;
+    }
+    return (uint64_t)usage.ru_maxrss * 1024; /* kilobytes on Linux */
 }

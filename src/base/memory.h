@@ -38,4 +38,7 @@ char *qn_arena_string(qn_arena *arena, const char *text);
 /** A formatted string; NULL when short. */
 char *qn_arena_printf(qn_arena *arena, const char *fmt, ...) QN_PRINTF(2, 3);
 
+/** The most bytes of memory that this process has had so far; 0 where the system does not tell. */
+uint64_t qn_memory_peak(void);
+
 #endif

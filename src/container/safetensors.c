@@ -283,7 +283,7 @@ qn_status qn_safetensors_parse(qn_archive *archive, const qn_source *source, qn_
     uint64_t len = 0;
     json_error_t e;
     QN_TRY(find_header(source, &text, &len, err));
-    json_t *header = json_loadb(text, (size_t)len, JSON_REJECT_DUPLICATES, &e);
+    json_t *header = qn_json_load_bytes(text, (size_t)len, JSON_REJECT_DUPLICATES, &e);
     if (header == NULL) {
         if (qn_json_ran_out(&e)) {
             return qn_fail_nomem(err, source->path, (size_t)len);

@@ -194,7 +194,7 @@ static qn_status load_index(const char *path, json_t **out, qn_error *err) {
         free(text);
         return status;
     }
-    json_t *index = json_loadb(text, len, JSON_REJECT_DUPLICATES, &e);
+    json_t *index = qn_json_load_bytes(text, len, JSON_REJECT_DUPLICATES, &e);
     free(text);
     if (index == NULL && qn_json_ran_out(&e)) {
         return qn_fail_nomem(err, path, len);

@@ -46,11 +46,13 @@ typedef struct bench {
     qn_scratch scratch;
 } bench;
 
+/* Infinite where it cannot be told: a change from nothing, or from or to NaN. */
 static double relative_rmse(const pair *p) {
     if (p->sum_dd == 0) {
         return 0;
     }
-    return p->sum_aa == 0 ? INFINITY : sqrt(p->sum_dd / p->sum_aa);
+    const double ratio = p->sum_aa == 0 ? INFINITY : sqrt(p->sum_dd / p->sum_aa);
+    return isnan(ratio) ? INFINITY : ratio;
 }
 
 static double rmse(const pair *p) {
@@ -59,6 +61,9 @@ static double rmse(const pair *p) {
 }
 
 static double cosine(const pair *p) {
+    if (p->is_equal) {
+        return 1;
+    }
     if (p->sum_aa == 0 || p->sum_bb == 0) {
         return p->sum_aa == p->sum_bb ? 1 : 0;
     }
@@ -124,6 +129,10 @@ static qn_status compare_pair(contest *c, pair *p, bench *w, qn_error *err) {
     }
     qn_ready_close(a);
     qn_ready_close(b);
+    if (p->is_equal) { /* NaN and infinity, too, are at no distance from themselves */
+        p->sum_dd = 0;
+        p->max_abs = 0;
+    }
     return status == QN_OK ? QN_OK : qn_fail_at(err, status, "tensor '%s'", p->a->name);
 }
 
@@ -174,11 +183,16 @@ static bool same_shape(const qn_model_tensor *a, const qn_model_tensor *b) {
     return qn_shape_rows(&a->shape) == qn_shape_rows(&b->shape) && qn_shape_cols(&a->shape) == qn_shape_cols(&b->shape);
 }
 
+/* Names may be any bytes. */
+static json_t *text_of(const char *text) {
+    return qn_json_text(text, strlen(text));
+}
+
 static json_t *mismatch_json(const qn_model_tensor *a, const qn_model_tensor *b) {
     char text_a[128];
     char text_b[128];
-    return json_pack("{s:s, s:s, s:s}", "name", a->name, "a", qn_shape_text(&a->shape, text_a, sizeof text_a), "b",
-                     qn_shape_text(&b->shape, text_b, sizeof text_b));
+    return json_pack("{s:o, s:s, s:s}", "name", text_of(a->name), "a", qn_shape_text(&a->shape, text_a, sizeof text_a),
+                     "b", qn_shape_text(&b->shape, text_b, sizeof text_b));
 }
 
 /* Sorts the names into common, different and missing. */
@@ -196,7 +210,7 @@ static qn_status sort_names(const qn_model *a, const qn_model *b, contest *c, js
     for (uint64_t i = 0; i < a->n_tensors; i++) {
         const qn_model_tensor *other = find(b, a->tensors[i].name);
         if (other == NULL) {
-            failed |= json_array_append_new(only_a, json_string(a->tensors[i].name));
+            failed |= json_array_append_new(only_a, text_of(a->tensors[i].name));
         } else if (!same_shape(&a->tensors[i], other)) {
             failed |= json_array_append_new(differs, mismatch_json(&a->tensors[i], other));
         } else {
@@ -206,7 +220,7 @@ static qn_status sort_names(const qn_model *a, const qn_model *b, contest *c, js
     }
     for (uint64_t i = 0; i < b->n_tensors; i++) {
         if (find(a, b->tensors[i].name) == NULL) {
-            failed |= json_array_append_new(only_b, json_string(b->tensors[i].name));
+            failed |= json_array_append_new(only_b, text_of(b->tensors[i].name));
         }
     }
     return failed == 0 ? QN_OK : qn_fail_nomem(err, "compare", 0);
@@ -226,7 +240,7 @@ static json_t *number(double v) {
 }
 
 static json_t *pair_json(const pair *p) {
-    return json_pack("{s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:b}", "name", p->a->name, "type_a",
+    return json_pack("{s:o, s:s, s:s, s:o, s:o, s:o, s:o, s:b}", "name", text_of(p->a->name), "type_a",
                      qn_dtype_get(qn_recipe_source_type(p->a->recipe))->name, "type_b",
                      qn_dtype_get(qn_recipe_source_type(p->b->recipe))->name, "rmse", number(rmse(p)), "relative_rmse",
                      number(relative_rmse(p)), "max_abs", number(p->max_abs), "cosine", number(cosine(p)), "is_equal",
@@ -283,7 +297,7 @@ qn_status qn_compare(const char *a, const char *b, qn_job *job, char **text, qn_
         status = qn_model_open_any(b, &model_b, err);
     }
     if (status == QN_OK) {
-        report = json_pack("{s:s, s:s}", "a", a, "b", b);
+        report = json_pack("{s:o, s:o}", "a", text_of(a), "b", text_of(b));
         status = report == NULL ? qn_fail_nomem(err, "compare", 0) : compare_models(model_a, model_b, job, report, err);
     }
     if (status == QN_OK) {

@@ -113,7 +113,8 @@ static qn_status build(qn_plan *plan, const qn_pack_options *options, qn_job *jo
     if (plan->journal_path == NULL) {
         return qn_fail_nomem(err, "plan", 0);
     }
-    plan->memory_bytes = qn_stream_memory(&plan->stream, plan->n_threads);
+    /* What opening took stays: vocabularies are larger than the stream's buffers. */
+    plan->memory_bytes = qn_memory_peak() + qn_stream_memory(&plan->stream, plan->n_threads);
     return qn_plan_check_disk(plan, err);
 }
 

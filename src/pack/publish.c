@@ -35,8 +35,10 @@ static qn_status check_names(const press *p, qn_error *err) {
     for (uint32_t f = 0; f < p->plan->n_files && !p->plan->force; f++) {
         const char *path = p->plan->files[f].path;
         if (qn_is_file(path) && !p->published[f]) {
-            return qn_fail(err, QN_E_EXISTS, "%s: is there, and not of this interrupted job; pass --force to replace it, or "
-                           "another --out or --name", path);
+            return qn_fail(err, QN_E_EXISTS,
+                           "%s: is there, and not of this interrupted job; pass --force to replace it, or "
+                           "another --out or --name",
+                           path);
         }
     }
     return QN_OK;

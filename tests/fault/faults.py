@@ -118,6 +118,8 @@ def try_fault(tmp, args_of, fault, wanted):
 
 def check_resumes(out, args, wanted):
     """A rerun without faults ends well and in the same bytes, with nothing left beside them."""
+    if digests(out) == wanted and sorted(p.name for p in Path(out).iterdir()) == sorted(wanted):
+        return  # it had ended: nothing is left to do, and a rerun would be asked for --force
     code, err = pack(*args)
     if code != 0:
         raise Broken(f"the rerun failed with exit code {code}: {err.strip()[-500:]}")

@@ -226,8 +226,8 @@ static void test_dims(void **state) {
         qn_dim dim;
         uint64_t size;
     } rows[] = {
-        {QN_DIM_NONE, 1}, {QN_DIM_EMBD, 64}, {QN_DIM_VOCAB, 999}, {QN_DIM_CTX, 128}, {QN_DIM_FF, 100},
-        {QN_DIM_FF_TWICE, 200}, {QN_DIM_HEAD, 24}, {QN_DIM_Q, 96}, {QN_DIM_KV, 48}, {QN_DIM_QKV, 192},
+        {QN_DIM_NONE, 1},       {QN_DIM_EMBD, 64}, {QN_DIM_VOCAB, 999}, {QN_DIM_CTX, 128}, {QN_DIM_FF, 100},
+        {QN_DIM_FF_TWICE, 200}, {QN_DIM_HEAD, 24}, {QN_DIM_Q, 96},      {QN_DIM_KV, 48},   {QN_DIM_QKV, 192},
     };
     (void)state;
     qn_hp_set(&h, QN_HP_N_EMBD, 64);
@@ -242,13 +242,14 @@ static void test_dims(void **state) {
 }
 
 /* Reads a config for a family, derivation included. */
-static qn_status read_config(const char *arch_name, const char *members, qn_arena *arena, qn_hparams *h, qn_error *err) {
+static qn_status read_config(const char *arch_name, const char *members, qn_arena *arena, qn_hparams *h,
+                             qn_error *err) {
     const qn_arch *arch = arch_named(arch_name);
     char text[2048];
     (void)snprintf(text, sizeof text, "{%s}", members);
     json_t *config = parse(text);
-    qn_status status =
-        qn_hparams_read("config.json", config, arch->defaults, arch->n_defaults, arch->tied_by_default, arena, h, err);
+    qn_status status = qn_hparams_read("config.json", config, arch->defaults, arch->n_defaults, arch->tied_by_default,
+                                       arena, h, err);
     if (status == QN_OK && arch->derive != NULL) {
         status = arch->derive("config.json", config, h, err);
     }
@@ -294,7 +295,8 @@ static const struct {
     {"phi3", "", "phi3.attention.sliding_window", 0},
     {"phi3", "'sliding_window':2047", "phi3.attention.sliding_window", 2047},
     {"phi3", "", "phi3.rope.dimension_count", 96},
-    {"phi3", "'partial_rotary_factor':0.75,'num_attention_heads':24,'num_key_value_heads':8", "phi3.rope.dimension_count", 96},
+    {"phi3", "'partial_rotary_factor':0.75,'num_attention_heads':24,'num_key_value_heads':8",
+     "phi3.rope.dimension_count", 96},
     {"phi3", "", "phi3.rope.scaling.attn_factor", NAN},
     {"gpt2", "", "gpt2.feed_forward_length", 3072},
     {"gpt2", "'n_inner':100", "gpt2.feed_forward_length", 100},
@@ -315,7 +317,8 @@ static void test_keys(void **state) {
         const qn_meta_value *v = qn_meta_find(&meta, keys[i].key);
         const double found = v == NULL ? NAN : v->type == QN_META_F32 ? v->as.f : (double)v->as.u;
         if (isnan(found) != isnan(keys[i].value) || (!isnan(found) && found != keys[i].value)) {
-            print_error("%s {%s}: %s is %g, wanted %g\n", keys[i].arch, keys[i].members, keys[i].key, found, keys[i].value);
+            print_error("%s {%s}: %s is %g, wanted %g\n", keys[i].arch, keys[i].members, keys[i].key, found,
+                        keys[i].value);
             fail();
         }
         qn_arena_free(arena);
@@ -331,7 +334,8 @@ static void test_derive_refuses(void **state) {
     } rows[] = {
         {"llama", "'head_dim':7", QN_E_FORMAT, "odd size (7)"},
         {"gemma3", "'attn_logit_softcapping':50", QN_E_UNSUPPORTED, "'attn_logit_softcapping' is 50"},
-        {"phi3", "'rope_scaling':{'type':'longrope','long_factor':[1],'short_factor':[1]}", QN_E_FORMAT, "48 are expected"},
+        {"phi3", "'rope_scaling':{'type':'longrope','long_factor':[1],'short_factor':[1]}", QN_E_FORMAT,
+         "48 are expected"},
         {"gpt2", "'n_head':5", QN_E_FORMAT, "not a multiple"},
     };
     (void)state;
@@ -382,11 +386,12 @@ static void test_generated(void **state) {
     assert_ok(&err, read_config("llama", "", arena, &h, &err));
     assert_ok(&err, arch_named("llama")->generate(&h, arena, made, &n, &err));
     assert_int_equal(n, 0);
-    assert_ok(&err, read_config("llama",
-                                "'hidden_size':128,'num_attention_heads':2,'num_key_value_heads':1,'rope_theta':500000,"
-                                "'rope_scaling':{'rope_type':'llama3','factor':32,'low_freq_factor':1,'high_freq_factor':4,"
-                                "'original_max_position_embeddings':8192}",
-                                arena, &h, &err));
+    assert_ok(&err,
+              read_config("llama",
+                          "'hidden_size':128,'num_attention_heads':2,'num_key_value_heads':1,'rope_theta':500000,"
+                          "'rope_scaling':{'rope_type':'llama3','factor':32,'low_freq_factor':1,'high_freq_factor':4,"
+                          "'original_max_position_embeddings':8192}",
+                          arena, &h, &err));
     assert_ok(&err, arch_named("llama")->generate(&h, arena, made, &n, &err));
     assert_int_equal(n, 1);
     assert_string_equal(made[0].name, "rope_freqs.weight");
@@ -421,10 +426,8 @@ static void test_transforms(void **state) {
         qn_transform transform;
         float wanted[8];
     } rows[] = {
-        {QN_AS_IS, {0, 1, 2, 3, 4, 5, 6, 7}},
-        {QN_ROPE_Q, {0, 2, 1, 3, 4, 6, 5, 7}},
-        {QN_ROPE_K, {0, 4, 1, 5, 2, 6, 3, 7}},
-        {QN_PLUS_ONE, {1, 2, 3, 4, 5, 6, 7, 8}},
+        {QN_AS_IS, {0, 1, 2, 3, 4, 5, 6, 7}},     {QN_ROPE_Q, {0, 2, 1, 3, 4, 6, 5, 7}},
+        {QN_ROPE_K, {0, 4, 1, 5, 2, 6, 3, 7}},    {QN_PLUS_ONE, {1, 2, 3, 4, 5, 6, 7, 8}},
         {QN_TRANSPOSE, {0, 1, 2, 3, 4, 5, 6, 7}},
     };
     qn_hparams h = {.is_tied = false};
@@ -457,12 +460,17 @@ static void test_transforms(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_find),         cmocka_unit_test(test_unsupported_lists_all),
-        cmocka_unit_test(test_match),        cmocka_unit_test(test_match_long_names),
+        cmocka_unit_test(test_find),
+        cmocka_unit_test(test_unsupported_lists_all),
+        cmocka_unit_test(test_match),
+        cmocka_unit_test(test_match_long_names),
         cmocka_unit_test(test_rules_are_their_own),
-        cmocka_unit_test(test_dims),         cmocka_unit_test(test_keys),
-        cmocka_unit_test(test_derive_refuses), cmocka_unit_test(test_phi_attn_factor),
-        cmocka_unit_test(test_generated),    cmocka_unit_test(test_transforms),
+        cmocka_unit_test(test_dims),
+        cmocka_unit_test(test_keys),
+        cmocka_unit_test(test_derive_refuses),
+        cmocka_unit_test(test_phi_attn_factor),
+        cmocka_unit_test(test_generated),
+        cmocka_unit_test(test_transforms),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

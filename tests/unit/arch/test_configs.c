@@ -19,7 +19,8 @@ static bool is_whole(const qn_arch *arch, const qn_hparams *h) {
     for (size_t i = 0; i < sizeof dims / sizeof dims[0]; i++) {
         whole = whole && qn_arch_dim(dims[i], h, 1) > 0;
     }
-    return whole && (h->has[QN_HP_RMS_EPS] || h->has[QN_HP_NORM_EPS]) && (arch->rope == QN_ROPE_ABSENT || h->value[QN_HP_RMS_EPS] > 0);
+    return whole && (h->has[QN_HP_RMS_EPS] || h->has[QN_HP_NORM_EPS]) &&
+        (arch->rope == QN_ROPE_ABSENT || h->value[QN_HP_RMS_EPS] > 0);
 }
 
 /* Reads one config; whatever it is, the answer must be one of three. */
@@ -86,7 +87,8 @@ static void test_published(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_published)};
     const char *shared = getenv("QUERN_SHARED");
-    (void)snprintf(configs, sizeof configs, "%s/data/hf-configs", shared != NULL ? shared : QN_SAMPLES_DIR "/../../shared");
+    (void)snprintf(configs, sizeof configs, "%s/data/hf-configs",
+                   shared != NULL ? shared : QN_SAMPLES_DIR "/../../shared");
     if (!qn_is_dir(configs)) {
         print_message("skipped: no %s (QUERN_SHARED says where the shared data are)\n", configs);
         return TEST_SKIPPED;

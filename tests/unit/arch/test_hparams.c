@@ -7,7 +7,8 @@
 #include <math.h>
 
 /* What every case starts from; a case's members come after, and the last of a name counts. */
-static const char whole[] = "'num_hidden_layers':2,'hidden_size':64,'num_attention_heads':4,'max_position_embeddings':128";
+static const char whole[] =
+    "'num_hidden_layers':2,'hidden_size':64,'num_attention_heads':4,'max_position_embeddings':128";
 
 static const qn_hp_default defaults[] = {{QN_HP_ROPE_BASE, 10000},
                                          {QN_HP_RMS_EPS, 1e-6},
@@ -77,13 +78,15 @@ static const struct {
     {"'rope_parameters':{'rope_type':'default','rope_theta':77.0}", QN_HP_ROPE_BASE, 77},
     {"'rope_theta':5,'rope_parameters':{'rope_theta':77.0}", QN_HP_ROPE_BASE, 77},
     {"'rope_theta':5,'rope_parameters':{'rope_type':'default'}", QN_HP_ROPE_BASE, 5},
-    {"'rope_parameters':{'rope_type':'linear','factor':2},'rope_scaling':{'type':'linear','factor':8}", QN_HP_ROPE_FACTOR, 2},
+    {"'rope_parameters':{'rope_type':'linear','factor':2},'rope_scaling':{'type':'linear','factor':8}",
+     QN_HP_ROPE_FACTOR, 2},
     {"'rope_parameters':null,'rope_scaling':{'type':'linear','factor':8}", QN_HP_ROPE_FACTOR, 8},
     {"'rope_parameters':{'partial_rotary_factor':0.5}", QN_HP_PARTIAL_ROTARY, 0.5},
     /* one part for each kind of layer */
-    {"'rope_parameters':{'full_attention':{'rope_theta':1e6},'sliding_attention':{'rope_theta':1e4}}", QN_HP_ROPE_BASE, 1e6},
-    {"'rope_parameters':{'full_attention':{'rope_theta':1e6},'sliding_attention':{'rope_theta':1e4}}", QN_HP_ROPE_BASE_SWA,
-     1e4},
+    {"'rope_parameters':{'full_attention':{'rope_theta':1e6},'sliding_attention':{'rope_theta':1e4}}", QN_HP_ROPE_BASE,
+     1e6},
+    {"'rope_parameters':{'full_attention':{'rope_theta':1e6},'sliding_attention':{'rope_theta':1e4}}",
+     QN_HP_ROPE_BASE_SWA, 1e4},
     {"'rope_parameters':{'full_attention':{'rope_theta':1e6,'rope_type':'linear','factor':8}}", QN_HP_ROPE_FACTOR, 8},
     {"'rope_theta':1e6,'rope_local_base_freq':5000", QN_HP_ROPE_BASE_SWA, 5000},
     {"'rope_theta':1e6", QN_HP_ROPE_BASE_SWA, ABSENT}, /* the full layers' base is not the others' */
@@ -161,7 +164,8 @@ static const struct {
     {"'rope_scaling':{'type':'longrope','long_factor':[],'short_factor':[]}", QN_E_FORMAT, "'long_factor'"},
     {"'rope_scaling':{'type':'longrope','long_factor':[1,0],'short_factor':[1,1]}", QN_E_FORMAT, "'long_factor'[1]"},
     {"'rope_scaling':{'type':'longrope','long_factor':[1,'x'],'short_factor':[1,1]}", QN_E_FORMAT, "'long_factor'[1]"},
-    {"'rope_scaling':{'type':'longrope','long_factor':[1,1e300],'short_factor':[1,1]}", QN_E_FORMAT, "'long_factor'[1]"},
+    {"'rope_scaling':{'type':'longrope','long_factor':[1,1e300],'short_factor':[1,1]}", QN_E_FORMAT,
+     "'long_factor'[1]"},
     {"'rope_scaling':{'type':'longrope','long_factor':{'0':1},'short_factor':[1]}", QN_E_FORMAT, "'long_factor'"},
     {"'rope_scaling':{'type':'longrope','long_factor':[1,1]}", QN_E_FORMAT, "'short_factor'"},
 };
@@ -207,7 +211,8 @@ static void test_scaling_kinds(void **state) {
         {"'rope_scaling':{'type':'yarn','factor':2}", QN_ROPE_SCALING_YARN, 0},
         {"'rope_scaling':{'type':'dynamic','factor':2}", QN_ROPE_SCALING_DYNAMIC, 0},
         {"'rope_scaling':{'type':'su','long_factor':[1,2,3],'short_factor':[1,1,1]}", QN_ROPE_SCALING_LONGROPE, 3},
-        {"'rope_parameters':{'rope_type':'longrope','long_factor':[1.5],'short_factor':[1]}", QN_ROPE_SCALING_LONGROPE, 1},
+        {"'rope_parameters':{'rope_type':'longrope','long_factor':[1.5],'short_factor':[1]}", QN_ROPE_SCALING_LONGROPE,
+         1},
     };
     (void)state;
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {

@@ -99,11 +99,13 @@ static void complete(tiny_list *list, const char *module, slot where, bool is_em
         return;
     }
     if (where != SLOT_A) {
-        (void)snprintf(name, sizeof name, "base_model.model.%s.lora_%s", module, is_embedding ? "embedding_A" : "A.weight");
+        (void)snprintf(name, sizeof name, "base_model.model.%s.lora_%s", module,
+                       is_embedding ? "embedding_A" : "A.weight");
         (void)tiny_add(list, name, "F32", 2, 4, 32);
     }
     if (where != SLOT_B) {
-        (void)snprintf(name, sizeof name, "base_model.model.%s.lora_%s", module, is_embedding ? "embedding_B" : "B.weight");
+        (void)snprintf(name, sizeof name, "base_model.model.%s.lora_%s", module,
+                       is_embedding ? "embedding_B" : "B.weight");
         (void)tiny_add(list, name, "F32", 2, 16, 4);
     }
 }
@@ -168,7 +170,11 @@ static const struct {
     qn_status status;
     const char *has[2];
 } broken[] = {
-    {"half a pair: B alone", Q ".lora_A.weight", {{NULL}}, QN_E_FORMAT, {"'" Q ".lora_B.weight' has no partner", "q_proj"}},
+    {"half a pair: B alone",
+     Q ".lora_A.weight",
+     {{NULL}},
+     QN_E_FORMAT,
+     {"'" Q ".lora_B.weight' has no partner", "q_proj"}},
     {"half a pair: A alone", Q ".lora_B.weight", {{NULL}}, QN_E_FORMAT, {"'" Q ".lora_A.weight' has no partner", ""}},
     {"a magnitude alone", NULL, {{"m.x.lora_magnitude_vector", "F32", 1, {8, 1}}}, QN_E_FORMAT, {"no partner", "m.x"}},
     {"a bias of B alone", NULL, {{"m.x.lora_B.bias", "F32", 1, {8, 1}}}, QN_E_FORMAT, {"no partner", "m.x"}},
@@ -183,14 +189,26 @@ static const struct {
      {{"m.x.lora_A.weight", "F32", 2, {3, 8}}, {"m.x.lora_B.weight", "F32", 2, {8, 3}}},
      QN_E_SHAPE,
      {"'m.x' has rank 3", "and 4 in adapter_config.json"}},
-    {"A is a vector", Q ".lora_A.weight", {{Q ".lora_A.weight", "F32", 1, {4, 1}}}, QN_E_SHAPE, {"lora_A is [4]", "q_proj"}},
-    {"B is a scalar", Q ".lora_B.weight", {{Q ".lora_B.weight", "F32", 0, {1, 1}}}, QN_E_SHAPE, {"lora_B []", "q_proj"}},
+    {"A is a vector",
+     Q ".lora_A.weight",
+     {{Q ".lora_A.weight", "F32", 1, {4, 1}}},
+     QN_E_SHAPE,
+     {"lora_A is [4]", "q_proj"}},
+    {"B is a scalar",
+     Q ".lora_B.weight",
+     {{Q ".lora_B.weight", "F32", 0, {1, 1}}},
+     QN_E_SHAPE,
+     {"lora_B []", "q_proj"}},
     {"rank 0",
      NULL,
      {{"m.x.lora_A.weight", "F32", 2, {0, 8}}, {"m.x.lora_B.weight", "F32", 2, {8, 0}}},
      QN_E_SHAPE,
      {"'m.x'", "[0, 8]"}},
-    {"an unknown kind", NULL, {{"m.x.lora_C.weights", "F32", 1, {4, 1}}}, QN_E_UNSUPPORTED, {"'m.x.lora_C.weights'", "lora_A"}},
+    {"an unknown kind",
+     NULL,
+     {{"m.x.lora_C.weights", "F32", 1, {4, 1}}},
+     QN_E_UNSUPPORTED,
+     {"'m.x.lora_C.weights'", "lora_A"}},
     {"no module at all", NULL, {{".weight", "F32", 1, {4, 1}}}, QN_E_UNSUPPORTED, {"'.weight'", ""}},
     {"trained tokens",
      NULL,
@@ -275,12 +293,12 @@ static const struct {
     {"{'alpha_pattern':{'model.layers.0.self_attn.q_proj':32}}", 32, 8},
     {"{'alpha_pattern':{'^model.layers.0.self_attn.q_proj':32}}", 32, 8},
     {"{'alpha_pattern':{'layers.[0-3]..*.q_proj':32}}", 32, 8},
-    {"{'alpha_pattern':{'_proj':32}}", 8, 2},         /* a whole component, not its end */
-    {"{'alpha_pattern':{'q_pro':32}}", 8, 2},         /* nor its beginning */
-    {"{'alpha_pattern':{'self_attn':32}}", 8, 2},     /* nor a part of the path */
+    {"{'alpha_pattern':{'_proj':32}}", 8, 2},     /* a whole component, not its end */
+    {"{'alpha_pattern':{'q_pro':32}}", 8, 2},     /* nor its beginning */
+    {"{'alpha_pattern':{'self_attn':32}}", 8, 2}, /* nor a part of the path */
     {"{'alpha_pattern':{'Q_PROJ':32}}", 8, 2},
     {"{'alpha_pattern':{'':32}}", 8, 2},
-    {"{'alpha_pattern':{'k_proj|q_proj':32}}", 32, 8}, /* the choice is one group */
+    {"{'alpha_pattern':{'k_proj|q_proj':32}}", 32, 8},  /* the choice is one group */
     {"{'alpha_pattern':{'q_proj':16,'.*':32}}", 16, 4}, /* the first that matches */
     {"{'alpha_pattern':{'.*':32,'q_proj':16}}", 32, 8},
     {"{'alpha_pattern':{'k_proj':99},'lora_alpha':4}", 4, 1},
@@ -359,7 +377,8 @@ static void test_configs(void **state) {
         qn_error err = {QN_OK, ""};
         tiny_adapter(&list);
         const qn_status status = open_list(&list, configs[i].patch, &dir, &adapter, NULL, &err);
-        if (status != configs[i].status || strstr(err.message, configs[i].has) == NULL || strstr(err.message, dir) == NULL) {
+        if (status != configs[i].status || strstr(err.message, configs[i].has) == NULL ||
+            strstr(err.message, dir) == NULL) {
             print_error("%s: %s %s\n", configs[i].patch, qn_status_name(status), err.message);
             fail();
         }
@@ -515,8 +534,9 @@ static void test_pairs(void **state) {
             (void)tiny_add(&list, "m.q.lora_magnitude_vector", "F32", 1, rows[i].magnitude, 1);
         }
         assert_ok(&err, open_list(&list, NULL, &dir, &adapter, NULL, &err));
-        assert_status(&err, qn_adapter_pair(adapter, &adapter->parts[0], rows[i].rule, &h, rows[i].n_rows, rows[i].n_cols,
-                                            adapter->arena, &pair, &err),
+        assert_status(&err,
+                      qn_adapter_pair(adapter, &adapter->parts[0], rows[i].rule, &h, rows[i].n_rows, rows[i].n_cols,
+                                      adapter->arena, &pair, &err),
                       rows[i].status);
         if (rows[i].status == QN_OK) {
             assert_int_equal(qn_recipe_rows(pair.left), 16);
@@ -535,7 +555,8 @@ static void test_pairs(void **state) {
 
 /* An embedding's factors are turned: A has a column for each token. */
 static void test_embedding_pair(void **state) {
-    static const qn_tensor_rule table = {"e.weight", "token_embd.weight", QN_DIM_VOCAB, QN_DIM_EMBD, QN_AS_IS, QN_REQUIRED};
+    static const qn_tensor_rule table = {"e.weight", "token_embd.weight", QN_DIM_VOCAB, QN_DIM_EMBD,
+                                         QN_AS_IS,   QN_REQUIRED};
     tiny_list list = {.n = 0};
     char *dir = NULL;
     qn_adapter *adapter = NULL;
@@ -561,12 +582,18 @@ static void test_embedding_pair(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_plain),      cmocka_unit_test(test_names),
-        cmocka_unit_test(test_base_layer_is_skipped), cmocka_unit_test(test_broken),
-        cmocka_unit_test(test_empty),      cmocka_unit_test(test_scales),
-        cmocka_unit_test(test_configs),    cmocka_unit_test(test_long_pattern),
-        cmocka_unit_test(test_keys_that_are_fine), cmocka_unit_test(test_init_warns),
-        cmocka_unit_test(test_files),      cmocka_unit_test(test_pairs),
+        cmocka_unit_test(test_plain),
+        cmocka_unit_test(test_names),
+        cmocka_unit_test(test_base_layer_is_skipped),
+        cmocka_unit_test(test_broken),
+        cmocka_unit_test(test_empty),
+        cmocka_unit_test(test_scales),
+        cmocka_unit_test(test_configs),
+        cmocka_unit_test(test_long_pattern),
+        cmocka_unit_test(test_keys_that_are_fine),
+        cmocka_unit_test(test_init_warns),
+        cmocka_unit_test(test_files),
+        cmocka_unit_test(test_pairs),
         cmocka_unit_test(test_embedding_pair),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

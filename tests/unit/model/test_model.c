@@ -329,10 +329,18 @@ static void gemma3(tiny_list *list, uint64_t n_vocab) {
         const char *tail;
         uint64_t rows, cols;
     } rules[] = {
-        {"input_layernorm", 0, 32},           {"self_attn.q_norm", 0, 8},           {"self_attn.k_norm", 0, 8},
-        {"post_attention_layernorm", 0, 32},  {"pre_feedforward_layernorm", 0, 32}, {"post_feedforward_layernorm", 0, 32},
-        {"self_attn.q_proj", 32, 32},         {"self_attn.k_proj", 16, 32},         {"self_attn.v_proj", 16, 32},
-        {"self_attn.o_proj", 32, 32},         {"mlp.gate_proj", 64, 32},            {"mlp.up_proj", 64, 32},
+        {"input_layernorm", 0, 32},
+        {"self_attn.q_norm", 0, 8},
+        {"self_attn.k_norm", 0, 8},
+        {"post_attention_layernorm", 0, 32},
+        {"pre_feedforward_layernorm", 0, 32},
+        {"post_feedforward_layernorm", 0, 32},
+        {"self_attn.q_proj", 32, 32},
+        {"self_attn.k_proj", 16, 32},
+        {"self_attn.v_proj", 16, 32},
+        {"self_attn.o_proj", 32, 32},
+        {"mlp.gate_proj", 64, 32},
+        {"mlp.up_proj", 64, 32},
         {"mlp.down_proj", 32, 64},
     };
     list->n = 0;
@@ -340,8 +348,8 @@ static void gemma3(tiny_list *list, uint64_t n_vocab) {
     for (size_t i = 0; i < sizeof rules / sizeof rules[0]; i++) {
         char name[128];
         (void)snprintf(name, sizeof name, "language_model.model.layers.0.%s.weight", rules[i].tail);
-        (void)tiny_add(list, name, "BF16", rules[i].rows == 0 ? 1 : 2, rules[i].rows == 0 ? rules[i].cols : rules[i].rows,
-                       rules[i].cols);
+        (void)tiny_add(list, name, "BF16", rules[i].rows == 0 ? 1 : 2,
+                       rules[i].rows == 0 ? rules[i].cols : rules[i].rows, rules[i].cols);
     }
     (void)tiny_add(list, "language_model.model.norm.weight", "BF16", 1, 32, 1);
     (void)tiny_add(list, "vision_tower.vision_model.x.weight", "BF16", 2, 3, 3);
@@ -359,8 +367,8 @@ static void test_gemma3(void **state) {
         uint64_t n_kept;
     } rows[] = {
         {TINY_VOCAB, QN_OK, TINY_VOCAB},
-        {TINY_VOCAB + 64, QN_OK, TINY_VOCAB},   /* rows beyond the vocabulary are cut */
-        {TINY_VOCAB - 64, QN_E_SHAPE, 0},       /* tokens without a row cannot be */
+        {TINY_VOCAB + 64, QN_OK, TINY_VOCAB}, /* rows beyond the vocabulary are cut */
+        {TINY_VOCAB - 64, QN_E_SHAPE, 0},     /* tokens without a row cannot be */
     };
     (void)state;
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
@@ -385,7 +393,8 @@ static void test_gemma3(void **state) {
 
 /* ---- an adapter alone ---- */
 
-static qn_status open_exported(fixture *f, const char *patch, const char *adapter_patch, double strength, qn_error *err) {
+static qn_status open_exported(fixture *f, const char *patch, const char *adapter_patch, double strength,
+                               qn_error *err) {
     const qn_adapter_ref ref = {f->adapter, strength};
     tiny_write_json(f->base, "config.json", tiny_llama_config, patch);
     tiny_write_adapter(&f->pairs, f->adapter, adapter_patch);
@@ -444,12 +453,32 @@ static const struct {
     qn_status status;
     const char *has;
 } unexportable[] = {
-    {"DoRA", "model.layers.0.self_attn.q_proj.lora_magnitude_vector", 1, {32, 1}, NULL, "{}", QN_E_UNSUPPORTED,
+    {"DoRA",
+     "model.layers.0.self_attn.q_proj.lora_magnitude_vector",
+     1,
+     {32, 1},
+     NULL,
+     "{}",
+     QN_E_UNSUPPORTED,
      "lora_magnitude_vector'. Merge it instead"},
     {"a trained norm", "model.norm.weight", 1, {32, 1}, NULL, "{}", QN_E_UNSUPPORTED, "'model.norm.weight'"},
-    {"a bias of B", "model.layers.0.self_attn.q_proj.lora_B.bias", 1, {32, 1}, NULL, "{}", QN_E_UNSUPPORTED, "lora_B.bias'"},
+    {"a bias of B",
+     "model.layers.0.self_attn.q_proj.lora_B.bias",
+     1,
+     {32, 1},
+     NULL,
+     "{}",
+     QN_E_UNSUPPORTED,
+     "lora_B.bias'"},
     {"alpha 0", NULL, 0, {0, 0}, NULL, "{'lora_alpha':0}", QN_E_FORMAT, "lora_alpha is 0"},
-    {"another model's", NULL, 0, {0, 0}, "{'hidden_size':64,'head_dim':8}", "{}", QN_E_SHAPE, "trained on another model"},
+    {"another model's",
+     NULL,
+     0,
+     {0, 0},
+     "{'hidden_size':64,'head_dim':8}",
+     "{}",
+     QN_E_SHAPE,
+     "trained on another model"},
     {"fewer layers", NULL, 0, {0, 0}, "{'num_hidden_layers':1}", "{}", QN_E_FORMAT, "1 layers"},
 };
 
@@ -491,8 +520,8 @@ static void test_size_label(void **state) {
     static const struct {
         uint64_t n;
         const char *label;
-    } rows[] = {{0, "0.0K"},         {1500, "1.5K"},           {999999, "1000K"},          {1000001, "1.0M"},
-                {3674000, "3.7M"},   {9499999, "9.5M"},        {9600000, "10M"},           {8030261248, "8.0B"},
+    } rows[] = {{0, "0.0K"},          {1500, "1.5K"},          {999999, "1000K"},        {1000001, "1.0M"},
+                {3674000, "3.7M"},    {9499999, "9.5M"},       {9600000, "10M"},         {8030261248, "8.0B"},
                 {70553706496, "71B"}, {1026408232448, "1.0T"}, {UINT64_MAX, "18446744T"}};
     (void)state;
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
@@ -503,14 +532,22 @@ static void test_size_label(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_plain),         cmocka_unit_test(test_rope_rows),
-        cmocka_unit_test(test_bare_names),    cmocka_unit_test(test_embedding_rows_count),
-        cmocka_unit_test(test_output),        cmocka_unit_test(test_lora_on_tied_output),
-        cmocka_unit_test(test_replaced),      cmocka_unit_test(test_resized_embedding),
-        cmocka_unit_test(test_bias_from_nothing), cmocka_unit_test(test_two_adapters),
-        cmocka_unit_test(test_gemma3),        cmocka_unit_test(test_export),
-        cmocka_unit_test(test_export_embedding), cmocka_unit_test(test_unexportable),
-        cmocka_unit_test(test_export_of_tied_output), cmocka_unit_test(test_size_label),
+        cmocka_unit_test(test_plain),
+        cmocka_unit_test(test_rope_rows),
+        cmocka_unit_test(test_bare_names),
+        cmocka_unit_test(test_embedding_rows_count),
+        cmocka_unit_test(test_output),
+        cmocka_unit_test(test_lora_on_tied_output),
+        cmocka_unit_test(test_replaced),
+        cmocka_unit_test(test_resized_embedding),
+        cmocka_unit_test(test_bias_from_nothing),
+        cmocka_unit_test(test_two_adapters),
+        cmocka_unit_test(test_gemma3),
+        cmocka_unit_test(test_export),
+        cmocka_unit_test(test_export_embedding),
+        cmocka_unit_test(test_unexportable),
+        cmocka_unit_test(test_export_of_tied_output),
+        cmocka_unit_test(test_size_label),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -94,7 +94,8 @@ static inline void tiny_values(const tiny_tensor *t, qn_buffer *out) {
         memcpy(&bits, &v, sizeof bits);
         bits = (int64_t)i == t->nan_at ? 0x7FC00000U : bits;
         if (size == 2) { /* as float16 these are other numbers, small ones too */
-            qn_buffer_u16(out, strcmp(t->type, "BF16") == 0 ? (uint16_t)(bits >> 16) : (uint16_t)((bits >> 16) & 0xBFFFU));
+            qn_buffer_u16(out,
+                          strcmp(t->type, "BF16") == 0 ? (uint16_t)(bits >> 16) : (uint16_t)((bits >> 16) & 0xBFFFU));
         } else if (size == 4) {
             qn_buffer_u32(out, bits);
         } else {
@@ -113,7 +114,8 @@ static inline void tiny_header(const tiny_list *list, qn_buffer *out) {
         for (unsigned k = 0; k < t->n_dims; k++) {
             qn_buffer_printf(out, "%s%llu", k == 0 ? "" : ",", (unsigned long long)t->dims[k]);
         }
-        qn_buffer_printf(out, "],\"data_offsets\":[%llu,%llu]}", (unsigned long long)off, (unsigned long long)(off + size));
+        qn_buffer_printf(out, "],\"data_offsets\":[%llu,%llu]}", (unsigned long long)off,
+                         (unsigned long long)(off + size));
         off += size;
     }
     qn_buffer_text(out, "}");

@@ -256,9 +256,12 @@ static void test_one_process_a_job(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_records_come_back),  cmocka_unit_test(test_other_jobs),
-        cmocka_unit_test(test_cut_off),            cmocka_unit_test(test_flipped_bits),
-        cmocka_unit_test(test_records_of_nothing), cmocka_unit_test(test_cannot_open),
+        cmocka_unit_test(test_records_come_back),
+        cmocka_unit_test(test_other_jobs),
+        cmocka_unit_test(test_cut_off),
+        cmocka_unit_test(test_flipped_bits),
+        cmocka_unit_test(test_records_of_nothing),
+        cmocka_unit_test(test_cannot_open),
         cmocka_unit_test(test_one_process_a_job),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

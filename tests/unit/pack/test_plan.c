@@ -164,7 +164,8 @@ static void test_usage(void **state) {
         }
     }
     const qn_pack_adapter two[2] = {{c.adapter, 1.0}, {c.adapter, 1.0}};
-    const qn_pack_options options = {.base = c.base, .adapters = two, .n_adapters = 2, .preset = "lora", .out_dir = c.out};
+    const qn_pack_options options = {
+        .base = c.base, .adapters = two, .n_adapters = 2, .preset = "lora", .out_dir = c.out};
     qn_plan *plan = NULL;
     qn_error err;
     assert_status(&err, qn_plan_new(&options, c.job, &plan, &err), QN_E_USAGE);
@@ -221,14 +222,9 @@ static void test_shards(void **state) {
         uint64_t max_bytes, max_tensors;
         uint32_t n_files;
     } rows[] = {
-        {0, 0, 1},
-        {1 << 30, 0, 1},
-        {0, N_TENSORS, 1},
-        {0, N_TENSORS - 1, 2},
-        {0, 10, 3},
-        {0, 1, N_TENSORS},
-        {1, 0, N_TENSORS}, /* a tensor larger than a shard has one to itself */
-        {140000, 0, 3},    /* embedding; layers; output */
+        {0, 0, 1},      {1 << 30, 0, 1},   {0, N_TENSORS, 1}, {0, N_TENSORS - 1, 2},
+        {0, 10, 3},     {0, 1, N_TENSORS}, {1, 0, N_TENSORS}, /* a tensor larger than a shard has one to itself */
+        {140000, 0, 3},                                       /* embedding; layers; output */
         {140000, 6, 4},
     };
     (void)state;
@@ -249,8 +245,8 @@ static void test_shards(void **state) {
         for (uint32_t f = 0; f < plan->n_files; f++) {
             char name[64];
             char *wanted = NULL;
-            (void)snprintf(name, sizeof name, rows[i].n_files == 1 ? "base-F16.gguf" : "base-F16-%05u-of-%05u.gguf", f + 1,
-                           rows[i].n_files);
+            (void)snprintf(name, sizeof name, rows[i].n_files == 1 ? "base-F16.gguf" : "base-F16-%05u-of-%05u.gguf",
+                           f + 1, rows[i].n_files);
             wanted = join_path(c.out, name);
             assert_string_equal(plan->files[f].path, wanted);
             assert_int_equal(plan->files[f].first_tensor, n_tensors);
@@ -304,7 +300,8 @@ static void test_no_space(void **state) {
         options.split_max_tensors = split;
         const qn_status status = qn_plan_new(&options, c.job, &plan, &err);
         if (status == QN_OK && plan->disk_bytes < plan->disk_free_bytes) {
-            print_message("this disk holds %llu GB: not full\n", (unsigned long long)(plan->disk_free_bytes / 1000000000));
+            print_message("this disk holds %llu GB: not full\n",
+                          (unsigned long long)(plan->disk_free_bytes / 1000000000));
             qn_plan_free(plan);
             plan = NULL;
             continue;
@@ -497,7 +494,8 @@ static void test_outtypes(void **state) {
             list.tensors[k].type = rows[i].stored;
         }
         tiny_write_model(&list, c.base, NULL);
-        const qn_pack_options options = {.base = c.base, .preset = "merge", .outtype = rows[i].outtype, .out_dir = c.out};
+        const qn_pack_options options = {
+            .base = c.base, .preset = "merge", .outtype = rows[i].outtype, .out_dir = c.out};
         assert_ok(&err, qn_plan_new(&options, c.job, &plan, &err));
         for (uint64_t k = 0; k < plan->model->n_tensors; k++) {
             const qn_gguf_tensor *t = &plan->outputs[0].tensors[k];
@@ -512,11 +510,16 @@ static void test_outtypes(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_names),     cmocka_unit_test(test_default_folder),
-        cmocka_unit_test(test_base_is_an_adapter), cmocka_unit_test(test_usage),
-        cmocka_unit_test(test_in_the_way), cmocka_unit_test(test_shards),
-        cmocka_unit_test(test_no_space),  cmocka_unit_test(test_document),
-        cmocka_unit_test(test_document_of_a_run), cmocka_unit_test(test_names_that_are_no_text),
+        cmocka_unit_test(test_names),
+        cmocka_unit_test(test_default_folder),
+        cmocka_unit_test(test_base_is_an_adapter),
+        cmocka_unit_test(test_usage),
+        cmocka_unit_test(test_in_the_way),
+        cmocka_unit_test(test_shards),
+        cmocka_unit_test(test_no_space),
+        cmocka_unit_test(test_document),
+        cmocka_unit_test(test_document_of_a_run),
+        cmocka_unit_test(test_names_that_are_no_text),
         cmocka_unit_test(test_outtypes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
