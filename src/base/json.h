@@ -27,7 +27,7 @@ QN_NODISCARD qn_status qn_json_load(const char *path, uint64_t max_bytes, json_t
  */
 json_t *qn_json_load_bytes(const char *text, size_t len, size_t flags, json_error_t *error);
 
-/** Whether a failed parse ran out of memory: Jansson says so, or, when a value's own allocation failed, says nothing. */
+/** Whether a failed parse ran out of memory: Jansson says so, or, when a value's own allocation failed, nothing. */
 bool qn_json_ran_out(const json_error_t *error);
 
 /** As qn_json_load, and the top value must be an object. */

@@ -79,7 +79,7 @@ const char *qn_run_state_name(qn_run_state state);
  * its parents up to three levels), or a Hub name in the local cache (HF_HOME, HUGGINGFACE_HUB_CACHE,
  * ~/.cache/huggingface/hub: models--ORG--NAME/snapshots, refs/main preferred).
  * @param name   base_model_name_or_path
- * @param near_dir the adapter's folder
+ * @param near_dir the adapter's folder; NULL when a person typed the name: no neighbours are looked at then
  * @param dir    out: in the arena
  * @return QN_OK; QN_E_NOT_FOUND naming every place looked at and how to pass BASE
  */

@@ -13,12 +13,12 @@ static qn_status nomem(qn_error *err) {
 }
 
 /* A folder as given, or a Hub name in the local cache. */
-static qn_status find_dir(qn_plan *plan, const char *name, const char *near_dir, const char **dir, qn_error *err) {
+static qn_status find_dir(qn_plan *plan, const char *name, const char **dir, qn_error *err) {
     if (qn_is_dir(name)) {
         *dir = qn_arena_string(plan->arena, name);
         return *dir == NULL ? nomem(err) : QN_OK;
     }
-    return qn_find_base(plan->arena, name, near_dir, dir, err);
+    return qn_find_base(plan->arena, name, NULL, dir, err);
 }
 
 static qn_status add_adapter(qn_plan *plan, const char *dir, double strength, qn_error *err) {
@@ -44,10 +44,10 @@ static qn_status open_run(qn_plan *plan, const qn_pack_options *options, qn_erro
 static qn_status find_base(qn_plan *plan, const qn_pack_options *options, qn_error *err) {
     qn_plan_inputs *in = &plan->inputs;
     if (in->base_dir != NULL) { /* a full fine-tune: what BASE names helps out with vocabulary files */
-        return options->base == NULL ? QN_OK : find_dir(plan, options->base, options->run, &in->fallback_dir, err);
+        return options->base == NULL ? QN_OK : find_dir(plan, options->base, &in->fallback_dir, err);
     }
     if (options->base != NULL) {
-        return find_dir(plan, options->base, ".", &in->base_dir, err);
+        return find_dir(plan, options->base, &in->base_dir, err);
     }
     if (in->n_adapters == 0) {
         return qn_fail(err, QN_E_USAGE,
@@ -105,17 +105,48 @@ static bool is_adapter_alone(const char *dir) {
     return is_alone;
 }
 
+/*
+ * The repository's name of a folder in the Hugging Face cache (…/models--ORG--NAME/snapshots/REVISION), whose own name
+ * is a revision; NULL for any other folder.
+ */
+static const char *hub_name(qn_arena *arena, const char *dir) {
+    static const char prefix[] = "models--";
+    const char *snapshots = qn_path_parent(arena, dir);
+    const char *repository = snapshots == NULL ? NULL : qn_path_parent(arena, snapshots);
+    const char *middle = snapshots == NULL ? NULL : qn_path_base(arena, snapshots);
+    const char *name = repository == NULL ? NULL : qn_path_base(arena, repository);
+    if (middle == NULL || name == NULL || strcmp(middle, "snapshots") != 0 ||
+        strncmp(name, prefix, sizeof prefix - 1) != 0) {
+        return NULL;
+    }
+    for (const char *at = strstr(name, "--"); at != NULL; at = strstr(name, "--")) {
+        name = at + 2;
+    }
+    return name;
+}
+
+/* What the outputs are called when neither --name nor a run says. */
+static const char *base_name(qn_arena *arena, const char *dir) {
+    const char *name = hub_name(arena, dir);
+    return name != NULL ? name : qn_path_base(arena, dir);
+}
+
+/* Where the outputs go when --out does not say: beside what was trained; never into the Hub's cache. */
+static const char *default_out_dir(qn_arena *arena, const qn_plan_inputs *in) {
+    const char *home = in->run != NULL ? in->run->dir : in->n_adapters > 0 ? in->adapters[0].dir : in->base_dir;
+    return qn_path_join(arena, hub_name(arena, home) != NULL ? "" : home, "gguf");
+}
+
 static qn_status name_outputs(qn_plan *plan, const qn_pack_options *options, qn_error *err) {
     qn_plan_inputs *in = &plan->inputs;
-    const char *home = in->run != NULL ? in->run->dir : in->n_adapters > 0 ? in->adapters[0].dir : in->base_dir;
     if (options->name != NULL) {
         in->model_name = qn_arena_string(plan->arena, options->name);
     } else {
         in->model_name = in->run != NULL ? qn_arena_string(plan->arena, in->run->name)
-                                         : qn_path_base(plan->arena, in->base_dir);
+                                         : base_name(plan->arena, in->base_dir);
     }
     in->out_dir = options->out_dir != NULL ? qn_arena_string(plan->arena, options->out_dir)
-                                           : qn_path_join(plan->arena, home, "gguf");
+                                           : default_out_dir(plan->arena, in);
     if (in->n_adapters > 0) {
         in->adapter_name = qn_path_base(plan->arena, in->adapters[0].dir);
     }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* test_arch.c: families found by class, checkpoint names understood, sizes, keys, generated tensors, transformations. */
+/* test_arch.c: families by class, checkpoint names, sizes, keys, generated tensors, transformations. */
 #include "arch/arch.h"
 
 #include "support.h"
