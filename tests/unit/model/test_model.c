@@ -322,6 +322,38 @@ static void test_two_adapters(void **state) {
     end(&f);
 }
 
+/* A module that one adapter changes and a later one replaces has the later one's values alone; the other way, both. */
+static void test_changed_then_replaced(void **state) {
+    fixture f;
+    qn_error err;
+    float *v[3];
+    (void)state;
+    begin(&f);
+    char *second = make_dir(f.root, "second");
+    tiny_list more = {.n = 0};
+    tiny_add(&more, "model.layers.0.mlp.down_proj.weight", "F32", 2, TINY_EMBD, TINY_FF);
+    tiny_write_adapter(&more, second, "{}");
+    tiny_write_adapter(&f.pairs, f.adapter, "{}");
+    tiny_write_model(&f.tensors, f.base, NULL);
+    const qn_adapter_ref refs[3][2] = {
+        {{second, 1.0}}, {{f.adapter, 1.0}, {second, 1.0}}, {{second, 1.0}, {f.adapter, 1.0}}};
+    for (size_t i = 0; i < 3; i++) {
+        const qn_model_request request = {.dir = f.base, .adapters = refs[i], .n_adapters = i == 0 ? 1 : 2};
+        qn_model_close(f.model);
+        f.model = NULL;
+        assert_ok(&err, qn_model_open(&request, &f.model, &err));
+        v[i] = values_of(f.model, "blk.0.ffn_down.weight");
+    }
+    const size_t size = sizeof(float) * TINY_EMBD * TINY_FF;
+    assert_memory_equal(v[0], v[1], size);
+    assert_memory_not_equal(v[0], v[2], size);
+    for (size_t i = 0; i < 3; i++) {
+        free(v[i]);
+    }
+    free(second);
+    end(&f);
+}
+
 /* ---- Gemma 3 ---- */
 
 static void gemma3(tiny_list *list, uint64_t n_vocab) {
@@ -542,6 +574,7 @@ int main(void) {
         cmocka_unit_test(test_resized_embedding),
         cmocka_unit_test(test_bias_from_nothing),
         cmocka_unit_test(test_two_adapters),
+        cmocka_unit_test(test_changed_then_replaced),
         cmocka_unit_test(test_gemma3),
         cmocka_unit_test(test_export),
         cmocka_unit_test(test_export_embedding),

@@ -192,9 +192,9 @@ static inline void tiny_write_json(const char *dir, const char *name, const char
 
 static const char tiny_llama_config[] =
     "{\"architectures\": [\"LlamaForCausalLM\"], \"hidden_size\": 32, \"intermediate_size\": 64, "
-    "\"max_position_embeddings\": 64, \"num_attention_heads\": 4, \"num_key_value_heads\": 2, \"num_hidden_layers\": 2, "
-    "\"rms_norm_eps\": 1e-5, \"rope_theta\": 10000.0, \"tie_word_embeddings\": false, \"vocab_size\": 2048, "
-    "\"bos_token_id\": 1, \"eos_token_id\": 2}";
+    "\"max_position_embeddings\": 64, \"num_attention_heads\": 4, \"num_key_value_heads\": 2, "
+    "\"num_hidden_layers\": 2, \"rms_norm_eps\": 1e-5, \"rope_theta\": 10000.0, "
+    "\"tie_word_embeddings\": false, \"vocab_size\": 2048, \"bos_token_id\": 1, \"eos_token_id\": 2}";
 
 /** The tensors of a Llama of TINY_LAYER layers, in BF16. */
 static inline void tiny_llama(tiny_list *list) {
