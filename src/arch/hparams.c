@@ -228,7 +228,7 @@ static qn_status check_heads(const char *where, const qn_hparams *h, qn_error *e
     const uint64_t n_head = qn_hp_count(h, QN_HP_N_HEAD);
     const uint64_t n_kv = qn_hp_count(h, QN_HP_N_HEAD_KV);
     const uint64_t n_embd = qn_hp_count(h, QN_HP_N_EMBD);
-    if (n_kv > n_head || n_head % n_kv != 0) {
+    if (n_kv == 0 || n_kv > n_head || n_head % n_kv != 0) {
         return qn_fail(err, QN_E_FORMAT, "%s: %llu attention heads cannot share %llu key-value heads evenly", where,
                        (unsigned long long)n_head, (unsigned long long)n_kv);
     }

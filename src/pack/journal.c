@@ -170,8 +170,9 @@ static qn_status slurp(const qn_journal *j, unsigned char **bytes, size_t *size,
             continue;
         }
         if (k < 0) {
+            const int e = errno;
             free(*bytes);
-            return qn_fail_errno(err, QN_E_IO, errno, "%s: cannot read the journal", j->path);
+            return qn_fail_errno(err, QN_E_IO, e, "%s: cannot read the journal", j->path);
         }
         if (k == 0) {
             break;

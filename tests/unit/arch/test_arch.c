@@ -12,7 +12,9 @@ static json_t *parse(const char *text) {
     qn_error err;
     (void)snprintf(copy, sizeof copy, "%s", text);
     for (char *c = copy; *c != '\0'; c++) {
-        *c = *c == '\'' ? '"' : *c;
+        if (*c == '\'') {
+            *c = '"';
+        }
     }
     assert_ok(&err, qn_json_parse("config.json", copy, strlen(copy), &value, &err));
     return value;

@@ -24,7 +24,9 @@ static json_t *config_of(const char *members) {
     qn_error err;
     (void)snprintf(text, sizeof text, "{%s%s%s}", whole, members[0] == '\0' ? "" : ",", members);
     for (char *c = text; *c != '\0'; c++) {
-        *c = *c == '\'' ? '"' : *c;
+        if (*c == '\'') {
+            *c = '"';
+        }
     }
     assert_ok(&err, qn_json_parse("config.json", text, strlen(text), &object, &err));
     return object;
@@ -180,7 +182,9 @@ static void test_refused(void **state) {
         json_t *config = NULL;
         (void)snprintf(text, sizeof text, "{%s,%s}", whole, refused[i].members);
         for (char *c = text; *c != '\0'; c++) {
-            *c = *c == '\'' ? '"' : *c;
+            if (*c == '\'') {
+                *c = '"';
+            }
         }
         qn_status status = qn_json_parse("config.json", text, strlen(text), &config, &err);
         if (status == QN_OK) {
