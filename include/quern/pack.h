@@ -43,7 +43,7 @@ typedef struct qn_plan qn_plan;
 /**
  * Opens the inputs (headers only), decides every output, tensor, type and offset, and checks all that can fail
  * early: missing files, shapes, unknown tensors, names in the way, disk space.
- * @param job its threads count towards memory; warnings and notes go to its listener
+ * @param job not NULL; its threads count towards memory; warnings and notes go to its listener
  * @param out to be freed with qn_plan_free()
  */
 QN_NODISCARD qn_status qn_plan_new(const qn_pack_options *options, qn_job *job, qn_plan **out, qn_error *err);

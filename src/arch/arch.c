@@ -9,8 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const qn_arch *const families[] = {&qn_arch_llama,  &qn_arch_qwen2,  &qn_arch_qwen3, &qn_arch_gemma,
-                                          &qn_arch_gemma2, &qn_arch_gemma3, &qn_arch_phi3,  &qn_arch_gpt2};
+static const qn_arch *const families[] = {&qn_arch_llama,  &qn_arch_mistral, &qn_arch_qwen2,
+                                          &qn_arch_qwen3,  &qn_arch_gemma,   &qn_arch_gemma2,
+                                          &qn_arch_gemma3, &qn_arch_phi3,    &qn_arch_gpt2};
 
 const char *const qn_prefix_model[] = {"model.", NULL};
 

@@ -6,6 +6,7 @@
 #include "arch/arch.h"
 
 extern const qn_arch qn_arch_llama;
+extern const qn_arch qn_arch_mistral;
 extern const qn_arch qn_arch_qwen2;
 extern const qn_arch qn_arch_qwen3;
 extern const qn_arch qn_arch_gemma;

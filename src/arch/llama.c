@@ -4,12 +4,17 @@
 
 #include <math.h>
 
-static const char *const classes[] = {"LlamaForCausalLM", "LLaMAForCausalLM", "MistralForCausalLM",
-                                      "LlamaModel",       "MistralModel",     NULL};
+static const char *const classes[] = {"LlamaForCausalLM", "LLaMAForCausalLM", "LlamaModel", NULL};
+static const char *const mistral_classes[] = {"MistralForCausalLM", "MistralModel", NULL};
 
 static const qn_hp_default defaults[] = {
     {QN_HP_N_VOCAB, 32000}, {QN_HP_N_EMBD, 4096}, {QN_HP_N_FF, 11008},   {QN_HP_N_LAYER, 32},
     {QN_HP_N_HEAD, 32},     {QN_HP_N_CTX, 2048},  {QN_HP_RMS_EPS, 1e-6}, {QN_HP_ROPE_BASE, 10000},
+};
+
+static const qn_hp_default mistral_defaults[] = {
+    {QN_HP_N_VOCAB, 32000}, {QN_HP_N_EMBD, 4096},  {QN_HP_N_FF, 14336},   {QN_HP_N_LAYER, 32},      {QN_HP_N_HEAD, 32},
+    {QN_HP_N_HEAD_KV, 8},   {QN_HP_N_CTX, 131072}, {QN_HP_RMS_EPS, 1e-6}, {QN_HP_ROPE_BASE, 10000},
 };
 
 static const qn_key_rule keys[] = {
@@ -84,10 +89,29 @@ static qn_status generate(const qn_hparams *h, qn_arena *arena, qn_generated *ou
 
 const qn_arch qn_arch_llama = {
     .name = "llama",
-    .label = "Llama (also Mistral, Yi, SmolLM, TinyLlama)",
+    .label = "Llama (also Yi, SmolLM, TinyLlama)",
     .classes = classes,
     .defaults = defaults,
     .n_defaults = QN_COUNT(defaults),
+    .has_generic_keys = true,
+    .keys = keys,
+    .n_keys = QN_COUNT(keys),
+    .tensors = tensors,
+    .n_tensors = QN_COUNT(tensors),
+    .base_prefixes = qn_prefix_model,
+    .rope = QN_ROPE_NORM,
+    .vocab = {.prefers_spm = true, .add_space_prefix = -1},
+    .derive = derive,
+    .generate = generate,
+};
+
+/* In GGUF a Mistral is a Llama: what differs is what its config.json may leave out. */
+const qn_arch qn_arch_mistral = {
+    .name = "llama",
+    .label = "Mistral",
+    .classes = mistral_classes,
+    .defaults = mistral_defaults,
+    .n_defaults = QN_COUNT(mistral_defaults),
     .has_generic_keys = true,
     .keys = keys,
     .n_keys = QN_COUNT(keys),

@@ -180,9 +180,26 @@ static int reserve(int fd, uint64_t size_bytes) {
     return e == EOPNOTSUPP || e == EINVAL || e == ENOSYS ? 0 : e;
 }
 
+/* A file is one process's while it is being written; the lock goes with the descriptor. 0, or an errno. */
+static int lock_whole(int fd) {
+    struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    return fcntl(fd, F_SETLK, &whole) == 0 ? 0 : errno;
+}
+
+/* Makes the file size_bytes long: as it is when it may be kept, else all zeros. 0, or an errno. */
+static int prepare_out(int fd, uint64_t size_bytes, bool keep) {
+    struct stat st;
+    if (fstat(fd, &st) != 0) {
+        return errno;
+    }
+    if (keep && (uint64_t)st.st_size == size_bytes) {
+        return 0;
+    }
+    return ftruncate(fd, 0) != 0 ? errno : reserve(fd, size_bytes);
+}
+
 qn_status qn_out_open(const char *path, uint64_t size_bytes, bool keep, qn_out **out, qn_error *err) {
     const size_t n = strlen(path) + 1;
-    struct stat st;
     if (size_bytes > INT64_MAX) {
         return qn_fail(err, QN_E_RANGE, "%s: %llu bytes are more than a file can hold", path,
                        (unsigned long long)size_bytes);
@@ -192,16 +209,18 @@ qn_status qn_out_open(const char *path, uint64_t size_bytes, bool keep, qn_out *
         return qn_fail_nomem(err, path, n);
     }
     memcpy(o->path, path, n);
-    o->fd = open_retry(path, O_RDWR | O_CREAT | (keep ? 0 : O_TRUNC), 0666);
+    o->fd = open_retry(path, O_RDWR | O_CREAT, 0666);
     if (o->fd < 0) {
         const int e = errno;
         free(o);
         return qn_fail_errno(err, QN_E_IO, e, "%s: cannot create", path);
     }
-    int e = fstat(o->fd, &st) == 0 ? 0 : errno;
-    if (e == 0 && (!keep || (uint64_t)st.st_size != size_bytes)) {
-        e = reserve(o->fd, size_bytes);
+    int e = lock_whole(o->fd);
+    if (e == EACCES || e == EAGAIN) {
+        qn_out_close(o);
+        return qn_fail(err, QN_E_EXISTS, "%s: another process is writing this file", path);
     }
+    e = prepare_out(o->fd, size_bytes, keep); /* a file system without locks is no reason not to write */
     if (e != 0) {
         qn_out_close(o);
         return qn_fail_errno(err, QN_E_IO, e, "%s: cannot reserve %llu bytes", path, (unsigned long long)size_bytes);

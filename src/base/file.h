@@ -46,8 +46,8 @@ typedef struct qn_out qn_out;
 
 /**
  * Creates a file of size_bytes, or opens one that is there and has that size, keeping its bytes, when
- * keep is set. Space is reserved where the file system can.
- * @return QN_OK; QN_E_IO; QN_E_SPACE
+ * keep is set. Space is reserved where the file system can. The file is locked against other processes.
+ * @return QN_OK; QN_E_IO; QN_E_SPACE; QN_E_EXISTS when another process is writing it
  */
 QN_NODISCARD qn_status qn_out_open(const char *path, uint64_t size_bytes, bool keep, qn_out **out, qn_error *err);
 /** Writes exactly n bytes at file_off. */

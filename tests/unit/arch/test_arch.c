@@ -97,7 +97,7 @@ static void test_unsupported_lists_all(void **state) {
             assert_message_has(&err, qn_arch_at(n)->classes[k]);
         }
     }
-    assert_int_equal(n, 8);
+    assert_int_equal(n, 9);
     json_decref(config);
 }
 
