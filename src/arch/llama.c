@@ -87,39 +87,25 @@ static qn_status generate(const qn_hparams *h, qn_arena *arena, qn_generated *ou
     return QN_OK;
 }
 
+/* What both classes share. */
+#define LLAMA_SHAPE                                                                                        \
+    .name = "llama", .has_generic_keys = true, .keys = keys, .n_keys = QN_COUNT(keys), .tensors = tensors, \
+    .n_tensors = QN_COUNT(tensors), .base_prefixes = qn_prefix_model, .rope = QN_ROPE_NORM,                \
+    .vocab = {.prefers_spm = true, .add_space_prefix = -1}, .derive = derive, .generate = generate
+
 const qn_arch qn_arch_llama = {
-    .name = "llama",
+    LLAMA_SHAPE,
     .label = "Llama (also Yi, SmolLM, TinyLlama)",
     .classes = classes,
     .defaults = defaults,
     .n_defaults = QN_COUNT(defaults),
-    .has_generic_keys = true,
-    .keys = keys,
-    .n_keys = QN_COUNT(keys),
-    .tensors = tensors,
-    .n_tensors = QN_COUNT(tensors),
-    .base_prefixes = qn_prefix_model,
-    .rope = QN_ROPE_NORM,
-    .vocab = {.prefers_spm = true, .add_space_prefix = -1},
-    .derive = derive,
-    .generate = generate,
 };
 
 /* In GGUF a Mistral is a Llama: what differs is what its config.json may leave out. */
 const qn_arch qn_arch_mistral = {
-    .name = "llama",
+    LLAMA_SHAPE,
     .label = "Mistral",
     .classes = mistral_classes,
     .defaults = mistral_defaults,
     .n_defaults = QN_COUNT(mistral_defaults),
-    .has_generic_keys = true,
-    .keys = keys,
-    .n_keys = QN_COUNT(keys),
-    .tensors = tensors,
-    .n_tensors = QN_COUNT(tensors),
-    .base_prefixes = qn_prefix_model,
-    .rope = QN_ROPE_NORM,
-    .vocab = {.prefers_spm = true, .add_space_prefix = -1},
-    .derive = derive,
-    .generate = generate,
 };

@@ -222,6 +222,9 @@ qn_status qn_out_open(const char *path, uint64_t size_bytes, bool keep, qn_out *
     }
     e = prepare_out(o->fd, size_bytes, keep); /* a file system without locks is no reason not to write */
     if (e != 0) {
+        if (!keep) {
+            (void)unlink(path); /* half a reservation is of no use to anyone */
+        }
         qn_out_close(o);
         return qn_fail_errno(err, QN_E_IO, e, "%s: cannot reserve %llu bytes", path, (unsigned long long)size_bytes);
     }

@@ -97,7 +97,7 @@ static qn_status load_state(qn_arena *arena, const char *dir, json_t **state, co
         return qn_fail_nomem(err, dir, strlen(dir));
     }
     const qn_status status = qn_json_load_object(path, MAX_STATE_BYTES, state, &found);
-    if (status == QN_E_NOMEM) {
+    if (qn_run_is_blameless(status)) {
         return qn_fail(err, status, "%s", found.message);
     }
     if (status != QN_OK) {
@@ -299,7 +299,10 @@ static qn_status find_base_name(qn_training_run *run, qn_error *err) {
         const bool has_name = name != NULL && name[0] != '\0';
         run->base = has_name ? qn_arena_string(run->arena, name) : NULL;
         json_decref(config);
-        if (status == QN_E_NOMEM || (has_name && run->base == NULL)) {
+        if (qn_run_is_blameless(status)) {
+            return qn_fail(err, status, "%s", found.message);
+        }
+        if (has_name && run->base == NULL) {
             return qn_fail_nomem(err, path, strlen(path));
         }
     }

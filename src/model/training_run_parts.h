@@ -96,4 +96,12 @@ bool qn_run_file_time(qn_arena *arena, const char *dir, const char *name, int64_
  */
 QN_NODISCARD qn_status qn_run_judge(qn_training_run *run, const qn_run_evidence *evidence, qn_error *err);
 
+/**
+ * Whether a failure says nothing of the checkpoint: memory was short, or the disk did not answer. Such a one must not
+ * make another checkpoint the best.
+ */
+static inline bool qn_run_is_blameless(qn_status status) {
+    return status == QN_E_NOMEM || status == QN_E_IO;
+}
+
 #endif

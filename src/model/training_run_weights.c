@@ -17,12 +17,12 @@ static bool holds_dir(qn_arena *arena, const char *dir, const char *name) {
     return path != NULL && qn_is_dir(path);
 }
 
-/* What a failed or successful opening says of the weights. Only a lack of memory goes up. */
+/* What a failed or successful opening says of the weights; a failure that says nothing of them goes up. */
 static qn_status take_opening(qn_arena *arena, qn_status status, const qn_error *found, qn_weights_look *look,
                               qn_error *err) {
     look->has_weights = true;
-    if (status == QN_E_NOMEM) {
-        return qn_fail(err, QN_E_NOMEM, "%s", found->message);
+    if (qn_run_is_blameless(status)) {
+        return qn_fail(err, status, "%s", found->message);
     }
     /* An element type that quern cannot read yet makes the file no less whole. */
     look->is_whole = status == QN_OK || status == QN_E_UNSUPPORTED;
@@ -138,8 +138,8 @@ static qn_status look_at_config(qn_arena *arena, const char *dir, qn_weights_loo
     if (status == QN_OK) {
         return QN_OK;
     }
-    if (status == QN_E_NOMEM) {
-        return qn_fail(err, QN_E_NOMEM, "%s", found.message);
+    if (qn_run_is_blameless(status)) {
+        return qn_fail(err, status, "%s", found.message);
     }
     look->is_whole = false;
     look->note = qn_arena_string(arena, found.message);

@@ -80,8 +80,12 @@ static qn_status open_files(press *p, qn_error *err) {
     return QN_OK;
 }
 
-static void close_files(press *p) {
+/* Closes what is open; removes it first where it is not worth keeping. What another process holds is not open here. */
+static void close_files(press *p, bool keeps) {
     for (uint32_t f = 0; f < p->plan->n_files; f++) {
+        if (!keeps && p->plan->stream.files[f].out != NULL) {
+            (void)unlink(p->plan->files[f].part_path);
+        }
         qn_out_close(p->plan->stream.files[f].out);
         p->plan->stream.files[f].out = NULL;
     }
@@ -204,16 +208,11 @@ static qn_status run(press *p, qn_error *err) {
 
 /* A run that failed before it wrote anything worth keeping leaves nothing behind. */
 static void clean_up(press *p, qn_status status) {
-    close_files(p);
-    if (status == QN_OK) {
-        qn_journal_remove(p->journal);
-    } else if (p->journal != NULL && !p->has_work) {
-        for (uint32_t f = 0; f < p->plan->n_files; f++) {
-            (void)unlink(p->plan->files[f].part_path);
-        }
-        qn_journal_remove(p->journal);
-    } else {
+    close_files(p, p->has_work);
+    if (status != QN_OK && p->has_work) {
         qn_journal_close(p->journal);
+    } else {
+        qn_journal_remove(p->journal);
     }
     qn_stream_state_clear(&p->state);
     free(p->published);

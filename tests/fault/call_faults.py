@@ -23,6 +23,8 @@ def try_calls(tmp, kinds, n_points):
                     n_failed += 1
                 else:
                     n_harmless += 1
+            except faults.NotOurs as why:
+                print(f"QN_FAULT={fault}: {why}")
             except faults.Broken as why:
                 n_broken += 1
                 print(f"QN_FAULT={fault}: {why}")

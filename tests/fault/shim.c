@@ -22,6 +22,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/types.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 enum { KIND_MALLOC, KIND_PREAD, KIND_PWRITE, KIND_FSYNC, KIND_RENAME, N_KINDS };
@@ -47,6 +48,24 @@ static bool must_fail(int kind) {
         return false;
     }
     errno = kind == KIND_MALLOC ? ENOMEM : chosen_errno;
+    return true;
+}
+
+/**
+ * As must_fail() for an allocation; says on standard error whose it was, so that a crash in a library that does not
+ * check its own allocations can be told from one of the program's.
+ */
+static bool must_fail_for(const void *caller) {
+    Dl_info info;
+    if (!must_fail(KIND_MALLOC)) {
+        return false;
+    }
+    const char *library = dladdr(caller, &info) != 0 && info.dli_fname != NULL ? info.dli_fname : "?";
+    const struct iovec line[] = {{(void *)(uintptr_t) "QN_FAULT: allocation of ", 24},
+                                 {(void *)(uintptr_t)library, strlen(library)},
+                                 {(void *)(uintptr_t) "\n", 1}};
+    (void)!writev(STDERR_FILENO, line, 3);
+    errno = ENOMEM;
     return true;
 }
 
@@ -109,19 +128,19 @@ __attribute__((destructor)) static void write_counts(void) {
 }
 
 void *malloc(size_t size) {
-    return must_fail(KIND_MALLOC) ? NULL : __libc_malloc(size);
+    return must_fail_for(__builtin_return_address(0)) ? NULL : __libc_malloc(size);
 }
 
 void *calloc(size_t n, size_t size) {
-    return must_fail(KIND_MALLOC) ? NULL : __libc_calloc(n, size);
+    return must_fail_for(__builtin_return_address(0)) ? NULL : __libc_calloc(n, size);
 }
 
 void *realloc(void *block, size_t size) {
-    return must_fail(KIND_MALLOC) ? NULL : __libc_realloc(block, size);
+    return must_fail_for(__builtin_return_address(0)) ? NULL : __libc_realloc(block, size);
 }
 
 int posix_memalign(void **block, size_t alignment, size_t size) {
-    if (must_fail(KIND_MALLOC)) {
+    if (must_fail_for(__builtin_return_address(0))) {
         return ENOMEM;
     }
     *block = __libc_memalign(alignment, size);
@@ -129,7 +148,7 @@ int posix_memalign(void **block, size_t alignment, size_t size) {
 }
 
 void *aligned_alloc(size_t alignment, size_t size) {
-    return must_fail(KIND_MALLOC) ? NULL : __libc_memalign(alignment, size);
+    return must_fail_for(__builtin_return_address(0)) ? NULL : __libc_memalign(alignment, size);
 }
 
 /* The next definition of a function, found once; a race finds it twice, which is harmless. */

@@ -300,6 +300,10 @@ static void test_no_space(void **state) {
     for (uint64_t split = 0; split <= 1; split++) {
         options.split_max_tensors = split;
         const qn_status status = qn_plan_new(&options, c.job, &plan, &err);
+        if (status == QN_E_IO && strstr(err.message, "cannot map") != NULL) {
+            print_message("%s: this address space is too small for the test's sparse file\n", err.message);
+            break; /* ThreadSanitizer's is */
+        }
         if (status == QN_OK && plan->disk_bytes < plan->disk_free_bytes) {
             print_message("this disk holds %llu GB: not full\n",
                           (unsigned long long)(plan->disk_free_bytes / 1000000000));

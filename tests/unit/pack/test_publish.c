@@ -427,6 +427,51 @@ static void test_locked(void **state) {
     end_case(&c);
 }
 
+/* A .part file that another job holds is neither written nor removed. */
+static void test_part_held(void **state) {
+    pack_case c;
+    qn_error err;
+    int ready[2];
+    int stop[2];
+    char byte = 0;
+    (void)state;
+    begin_case(&c);
+    write_base(&c, false);
+    const qn_pack_options options = {.base = c.base, .types = "Q8_0,F32", .out_dir = c.out, .no_sync = true};
+    assert_int_equal(mkdir(c.out, 0777), 0);
+    char *held = join_path(c.out, "base-F32.gguf.part");
+    assert_int_equal(pipe(ready), 0);
+    assert_int_equal(pipe(stop), 0);
+    const pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        qn_out *out = NULL;
+        (void)close(stop[1]);
+        const bool is_good = qn_out_open(held, 3, false, &out, &err) == QN_OK &&
+            qn_out_write_at(out, 0, "abc", 3, &err) == QN_OK;
+        _exit(is_good && write(ready[1], "x", 1) == 1 && read(stop[0], &byte, 1) >= 0 ? 0 : 1);
+    }
+    (void)close(stop[0]);
+    (void)close(ready[1]);
+    assert_int_equal(read(ready[0], &byte, 1), 1);
+    assert_status(&err, pack_all(&options, c.job, &err), QN_E_EXISTS);
+    assert_message_has(&err, held);
+    assert_int_equal(count_names(c.out), 1);
+    char *text = NULL;
+    assert_ok(&err, qn_read_text(held, 16, &text, NULL, &err));
+    assert_string_equal(text, "abc");
+    free(text);
+    (void)close(stop[1]);
+    (void)close(ready[0]);
+    int status = 0;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+    assert_ok(&err, pack_all(&options, c.job, &err));
+    assert_int_equal(count_names(c.out), 2);
+    free(held);
+    end_case(&c);
+}
+
 /* ---- failures ---- */
 
 static void test_failing_early_leaves_nothing(void **state) {
@@ -565,6 +610,7 @@ int main(void) {
         cmocka_unit_test(test_killed_between_renames),
         cmocka_unit_test(test_name_taken_since),
         cmocka_unit_test(test_locked),
+        cmocka_unit_test(test_part_held),
         cmocka_unit_test(test_failing_early_leaves_nothing),
         cmocka_unit_test(test_nan),
         cmocka_unit_test(test_threads_and_events),
