@@ -15,7 +15,7 @@ qn_status qn_buffer_status(const qn_buffer *b, qn_error *err) {
     return b->has_failed ? qn_fail_nomem(err, "buffer", b->cap) : QN_OK;
 }
 
-/* Makes room for n more bytes; returns where they go, or NULL. */
+/* Makes room for n more bytes, at least one; returns where they go, or NULL. */
 static unsigned char *grow(qn_buffer *b, size_t n) {
     if (b->has_failed) {
         return NULL;
@@ -41,8 +41,8 @@ static unsigned char *grow(qn_buffer *b, size_t n) {
 }
 
 void qn_buffer_append(qn_buffer *b, const void *bytes, size_t n) {
-    unsigned char *end = grow(b, n);
-    if (end != NULL && n > 0) {
+    unsigned char *end = n == 0 ? NULL : grow(b, n);
+    if (end != NULL) {
         memcpy(end, bytes, n);
     }
 }
@@ -97,8 +97,8 @@ void qn_buffer_f32(qn_buffer *b, float v) {
 }
 
 void qn_buffer_zeros(qn_buffer *b, size_t n) {
-    unsigned char *end = grow(b, n);
-    if (end != NULL && n > 0) {
+    unsigned char *end = n == 0 ? NULL : grow(b, n);
+    if (end != NULL) {
         memset(end, 0, n);
     }
 }
