@@ -34,7 +34,7 @@ static qn_status open_model(qn_plan *plan, const qn_pack_options *options, qn_jo
     return qn_model_open(&request, &plan->model, err);
 }
 
-/* A checked copy of what later steps ask of the options. */
+/* What the run will ask of the options, which need not outlive the plan's making. */
 static void take_options(qn_plan *plan, const qn_pack_options *options, const qn_job *job) {
     plan->n_threads = qn_job_threads(job);
     plan->allow_nan = options->allow_nan;
@@ -100,10 +100,8 @@ static void warn_of_types(const qn_plan *plan, qn_job *job) {
 
 static qn_status build(qn_plan *plan, const qn_pack_options *options, qn_job *job, qn_error *err) {
     take_options(plan, options, job);
-    const bool has_adapter = options->n_adapters > 0;
     QN_TRY(qn_plan_find_inputs(plan, options, job, err));
-    QN_TRY(qn_preset_resolve(options->preset, options->types, has_adapter || plan->inputs.n_adapters > 0, &plan->preset,
-                             err));
+    QN_TRY(qn_preset_resolve(options->preset, options->types, plan->inputs.n_adapters > 0, &plan->preset, err));
     QN_TRY(open_model(plan, options, job, err));
     QN_TRY(qn_plan_lay_out(plan, options, err));
     warn_of_types(plan, job);

@@ -74,6 +74,9 @@ QN_NODISCARD qn_status qn_plan_find_inputs(qn_plan *plan, const qn_pack_options 
 /** Decides outputs, types, files and offsets; builds headers. The model is open. */
 QN_NODISCARD qn_status qn_plan_lay_out(qn_plan *plan, const qn_pack_options *options, qn_error *err);
 
+/** Bits of an output's tensors over the model's weights; 0 for a model without weights. */
+double qn_plan_bits_per_weight(const qn_plan *plan, const qn_plan_output *output);
+
 /** Checks names in the way and disk space; looks for a journal to go on from. */
 QN_NODISCARD qn_status qn_plan_check_disk(qn_plan *plan, qn_error *err);
 

@@ -91,12 +91,11 @@ static json_t *files_json(maker *m, const qn_plan *plan, const qn_plan_output *o
 static json_t *output_json(maker *m, const qn_plan *plan, const qn_plan_output *output) {
     json_t *o = json_object();
     json_t *tensors = json_array();
-    const double n_weights = (double)(plan->model->n_weights == 0 ? 1 : plan->model->n_weights);
     put(m, o, "type", text_of(output->type_name));
     put(m, o, "path", text_of(plan->files[output->first_file].path));
     put(m, o, "files", files_json(m, plan, output));
     put(m, o, "size_bytes", count(output->size_bytes));
-    put(m, o, "bits_per_weight", json_real(8.0 * (double)output->tensor_bytes / n_weights));
+    put(m, o, "bits_per_weight", json_real(qn_plan_bits_per_weight(plan, output)));
     put(m, o, "types", types_json(m, plan, output));
     for (uint64_t i = 0; i < plan->model->n_tensors; i++) {
         push(m, tensors, tensor_json(m, &plan->model->tensors[i], &output->tensors[i]));

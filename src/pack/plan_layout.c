@@ -251,6 +251,10 @@ static qn_status build_stream(qn_plan *plan, qn_error *err) {
     return QN_OK;
 }
 
+double qn_plan_bits_per_weight(const qn_plan *plan, const qn_plan_output *output) {
+    return plan->model->n_weights == 0 ? 0 : 8.0 * (double)output->tensor_bytes / (double)plan->model->n_weights;
+}
+
 qn_status qn_plan_lay_out(qn_plan *plan, const qn_pack_options *options, qn_error *err) {
     QN_TRY(choose_outtype(plan, options->outtype, err));
     QN_TRY(list_outputs(plan, err));

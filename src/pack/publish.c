@@ -169,10 +169,6 @@ static qn_status finish_bytes(press *p, qn_error *err) {
     return qn_stream_verify(&plan->stream, &p->state, false, p->job, err);
 }
 
-static double bits_per_weight(const qn_plan *plan, const qn_plan_output *output) {
-    return plan->model->n_weights == 0 ? 0 : 8.0 * (double)output->tensor_bytes / (double)plan->model->n_weights;
-}
-
 /* Gives every file of an output its final name, the first of a set last: a set is found by its first file. */
 static qn_status rename_output(press *p, const qn_plan_output *output, qn_error *err) {
     for (uint32_t k = output->n_files; k > 0; k--) {
@@ -188,7 +184,7 @@ static qn_status rename_output(press *p, const qn_plan_output *output, qn_error 
                            .path = p->plan->files[output->first_file].path,
                            .output_type = output->type_name,
                            .bytes_done = output->size_bytes,
-                           .bits_per_weight = bits_per_weight(p->plan, output),
+                           .bits_per_weight = qn_plan_bits_per_weight(p->plan, output),
                            .seconds = qn_job_seconds(p->job) - p->start_s});
     return QN_OK;
 }
