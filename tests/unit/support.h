@@ -145,6 +145,16 @@ static inline void *read_file(const char *path, size_t *n) {
     return data;
 }
 
+/** Turns single quotes into double ones, in place: JSON in a C string is easier to read with the former. */
+static inline char *with_double_quotes(char *text) {
+    for (char *c = text; *c != '\0'; c++) {
+        if (*c == '\'') {
+            *c = '"';
+        }
+    }
+    return text;
+}
+
 /** Whether something stands under a path. */
 static inline bool path_exists(const char *path) {
     struct stat info;

@@ -11,11 +11,7 @@ static json_t *parse(const char *text) {
     json_t *value = NULL;
     qn_error err;
     (void)snprintf(copy, sizeof copy, "%s", text);
-    for (char *c = copy; *c != '\0'; c++) {
-        if (*c == '\'') {
-            *c = '"';
-        }
-    }
+    (void)with_double_quotes(copy);
     assert_ok(&err, qn_json_parse("config.json", copy, strlen(copy), &value, &err));
     return value;
 }

@@ -23,11 +23,7 @@ static json_t *config_of(const char *members) {
     json_t *object = NULL;
     qn_error err;
     (void)snprintf(text, sizeof text, "{%s%s%s}", whole, members[0] == '\0' ? "" : ",", members);
-    for (char *c = text; *c != '\0'; c++) {
-        if (*c == '\'') {
-            *c = '"';
-        }
-    }
+    (void)with_double_quotes(text);
     assert_ok(&err, qn_json_parse("config.json", text, strlen(text), &object, &err));
     return object;
 }
@@ -181,11 +177,7 @@ static void test_refused(void **state) {
         char text[4096];
         json_t *config = NULL;
         (void)snprintf(text, sizeof text, "{%s,%s}", whole, refused[i].members);
-        for (char *c = text; *c != '\0'; c++) {
-            if (*c == '\'') {
-                *c = '"';
-            }
-        }
+        (void)with_double_quotes(text);
         qn_status status = qn_json_parse("config.json", text, strlen(text), &config, &err);
         if (status == QN_OK) {
             status = qn_hparams_read("config.json", config, defaults, N_DEFAULTS, false, arena, &h, &err);
