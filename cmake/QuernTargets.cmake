@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: MIT
 # The few functions that the CMakeLists.txt of the folders are written in.
 
-# qn_folder(<name> [GENERATED file...])
-# The target qn_<name>: all .c files of the calling folder. A folder without sources is left out.
+# qn_folder(<name> [GENERATED file...] [EXCEPT regex])
+# The target qn_<name>: all .c files of the calling folder that do not match. A folder without sources is left out.
 function(qn_folder name)
-    cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "GENERATED")
+    cmake_parse_arguments(PARSE_ARGV 1 arg "" "EXCEPT" "GENERATED")
     file(GLOB sources CONFIGURE_DEPENDS "${CMAKE_CURRENT_SOURCE_DIR}/*.c")
+    if(arg_EXCEPT)
+        list(FILTER sources EXCLUDE REGEX "${arg_EXCEPT}")
+    endif()
     if(NOT sources AND NOT arg_GENERATED)
         return()
     endif()

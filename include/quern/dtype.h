@@ -59,6 +59,14 @@ typedef enum qn_dtype {
     QN_DTYPE_LIMIT = 69 /**< one past the largest id */
 } qn_dtype;
 
+/** How much time an encoder may spend on a smaller error. */
+typedef enum qn_effort {
+    QN_EFFORT_NORMAL, /**< the default: never worse than ggml's encoders */
+    QN_EFFORT_FAST,   /**< fewer steps in the searches; a little worse than ggml's */
+    QN_EFFORT_BEST,   /**< joint searches over scales and codes; several times slower */
+    QN_N_EFFORTS
+} qn_effort;
+
 /** What the table says of a type. Static storage; never freed. */
 typedef struct qn_dtype_info {
     const char *name;     /**< as GGUF tools print it: "Q4_K", "BF16" */

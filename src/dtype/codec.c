@@ -7,18 +7,56 @@
 #include "dtype/half.h"
 #include "dtype/kernels.h"
 
-static const qn_kernels *kernels_of(qn_cpu_level level) {
+#define KERNELS_OF(level)                                                                           \
+    {                                                                                               \
+        &qn_plain_kernels_##level,                                                                  \
+            {                                                                                       \
+                qn_plain_encoders_##level, qn_legacy_encoders_##level,  qn_kquant_encoders_##level, \
+                qn_kquant_efforts_##level, qn_ternary_encoders_##level, qn_fp4_encoders_##level,    \
+                qn_iq4_encoders_##level,   qn_iq3_encoders_##level,     qn_iq2_encoders_##level,    \
+                qn_iq1_encoders_##level,                                                            \
+            },                                                                                      \
+    }
+
+enum { N_LISTS = 10 };
+
+/* All kernels of one level. */
+typedef struct level_kernels {
+    const qn_plain_kernels *plain;
+    const qn_encoder *lists[N_LISTS];
+} level_kernels;
+
+static const level_kernels *kernels_of(qn_cpu_level level) {
+    static const level_kernels baseline = KERNELS_OF(baseline);
 #if defined(__x86_64__)
+    static const level_kernels avx2 = KERNELS_OF(avx2);
+    static const level_kernels avx512 = KERNELS_OF(avx512);
     if (level == QN_CPU_AVX512) {
-        return &qn_kernels_avx512;
+        return &avx512;
     }
     if (level == QN_CPU_AVX2) {
-        return &qn_kernels_avx2;
+        return &avx2;
     }
 #else
     (void)level;
 #endif
-    return &qn_kernels_baseline;
+    return &baseline;
+}
+
+/* The encoder for an effort, or the normal one; NULL when the type has none. */
+static qn_encode_fn *find_encoder(const level_kernels *kernels, qn_dtype type, qn_effort effort) {
+    qn_encode_fn *normal = NULL;
+    for (size_t i = 0; i < N_LISTS; i++) {
+        for (const qn_encoder *e = kernels->lists[i]; e->encode != NULL; e++) {
+            if (e->type == type && e->effort == effort) {
+                return e->encode;
+            }
+            if (e->type == type && e->effort == QN_EFFORT_NORMAL) {
+                normal = e->encode;
+            }
+        }
+    }
+    return normal;
 }
 
 /* Both counts are the caller's, but they came from a file: neither elements nor bytes may pass 2^64. */
@@ -37,7 +75,7 @@ static qn_status check_rows(qn_dtype type, uint64_t n_rows, uint64_t n_cols, uin
 
 qn_status qn_decode_rows(qn_cpu_level level, qn_dtype type, const void *src, uint64_t n_rows, uint64_t n_cols,
                          float *dst, qn_error *err) {
-    const qn_kernels *kernels = kernels_of(level);
+    const qn_plain_kernels *kernels = kernels_of(level)->plain;
     uint64_t n = 0;
     qn_decode_fn *decode = NULL;
     QN_TRY(check_rows(type, n_rows, n_cols, &n, err));
@@ -56,13 +94,13 @@ qn_status qn_decode_rows(qn_cpu_level level, qn_dtype type, const void *src, uin
     return QN_OK;
 }
 
-qn_status qn_encode_rows(qn_cpu_level level, qn_dtype type, const float *src, uint64_t n_rows, uint64_t n_cols,
-                         const float *importance, void *dst, qn_error *err) {
+qn_status qn_encode_rows(qn_cpu_level level, qn_effort effort, qn_dtype type, const float *src, uint64_t n_rows,
+                         uint64_t n_cols, const float *importance, void *dst, qn_error *err) {
     const qn_encode_task task = {src, n_rows, n_cols, importance, dst};
     qn_encode_fn *encode = NULL;
     uint64_t n = 0;
     QN_TRY(check_rows(type, n_rows, n_cols, &n, err));
-    encode = kernels_of(level)->encode[type];
+    encode = find_encoder(kernels_of(level), type, effort);
     if (encode == NULL) {
         return qn_fail(err, QN_E_UNSUPPORTED, "weights cannot be encoded as %s", qn_dtype_get((uint32_t)type)->name);
     }
@@ -73,7 +111,7 @@ qn_status qn_encode_rows(qn_cpu_level level, qn_dtype type, const float *src, ui
 }
 
 uint64_t qn_find_nonfinite(qn_cpu_level level, const float *src, uint64_t n) {
-    return kernels_of(level)->find_nonfinite(src, n);
+    return kernels_of(level)->plain->find_nonfinite(src, n);
 }
 
 uint16_t qn_f32_to_f16(float value) {

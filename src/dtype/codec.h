@@ -20,19 +20,23 @@ QN_NODISCARD qn_status qn_decode_rows(qn_cpu_level level, qn_dtype type, const v
                                       uint64_t n_cols, float *dst, qn_error *err);
 
 /**
- * Encodes rows of finite float32. Same bytes for every level; those of ggml's encoders (facts/quants.md §5).
- * A row's bytes depend on that row and the importance alone. Values that no f16 scale reaches (from about 65504
+ * Encodes rows of finite float32. Same bytes for every level. At normal effort the legacy and K types have the bytes
+ * of ggml's encoders (facts/quants.md §5), and no type a larger error than theirs. At best effort the error that is
+ * made small is the sum of importance * (decoded - x)², importance being 1 where there is none.
+ * A row's bytes depend on that row, the importance and the effort alone. Values that no f16 scale reaches (from about 65504
  * times the largest code on) come out as infinite scales.
  *
  * @param level      as qn_decode_rows()
+ * @param effort     types without a search, or without a slower one, take all efforts alike
  * @param src        [n_rows, n_cols] float32, row-major, finite; borrowed
  * @param importance [n_cols] float32 >= 0, the weight of each column's error, or NULL for none
  * @param dst        n_rows * qn_row_size(type, n_cols) bytes; the caller's
  * @return QN_OK; QN_E_SHAPE; QN_E_UNSUPPORTED when the type has no encoder
  * Threads: reentrant; never allocates. Source: facts/quants.md.
  */
-QN_NODISCARD qn_status qn_encode_rows(qn_cpu_level level, qn_dtype type, const float *src, uint64_t n_rows,
-                                      uint64_t n_cols, const float *importance, void *dst, qn_error *err);
+QN_NODISCARD qn_status qn_encode_rows(qn_cpu_level level, qn_effort effort, qn_dtype type, const float *src,
+                                      uint64_t n_rows, uint64_t n_cols, const float *importance, void *dst,
+                                      qn_error *err);
 
 /**
  * Finds the first element that is NaN or infinite.

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* kernels.h: what the SIMD variants offer to codec.c: one table of functions a level. Private to src/dtype. */
+/* kernels.h: what the SIMD variants offer to codec.c: lists of functions, one of each a level. Private to src/dtype. */
 #ifndef QUERN_DTYPE_KERNELS_H
 #define QUERN_DTYPE_KERNELS_H
 
@@ -20,18 +20,49 @@ typedef void qn_encode_fn(const qn_encode_task *task);
 /** Decodes n elements (whole blocks) at any address. */
 typedef void qn_decode_fn(const unsigned char *src, uint64_t n, float *dst);
 
-/** The functions of one level. */
-typedef struct qn_kernels {
-    qn_encode_fn *encode[QN_DTYPE_LIMIT]; /**< NULL where the type has no encoder */
+/** One encoder of a family's list; the list ends with a row whose encode is NULL. */
+typedef struct qn_encoder {
+    qn_dtype type;
+    qn_effort effort; /**< a type always has a row for QN_EFFORT_NORMAL, which stands in for those it lacks */
+    qn_encode_fn *encode;
+} qn_encoder;
+
+/** What plain types have a variant for at each level besides encoders. */
+typedef struct qn_plain_kernels {
     qn_decode_fn *decode_f16;
     qn_decode_fn *decode_bf16;
     uint64_t (*find_nonfinite)(const float *src, uint64_t n); /**< as qn_find_nonfinite() */
-} qn_kernels;
+} qn_plain_kernels;
 
-extern const qn_kernels qn_kernels_baseline; /**< the compiler's baseline: SSE2, NEON */
+/*
+ * Each *_kernels.c is compiled once a level, with QN_LEVEL saying which: baseline (SSE2, NEON), avx2 (AVX2 and F16C)
+ * and avx512 (F, BW, DQ, VL). Its one visible name carries the level.
+ */
+#define QN_PASTE(a, b) a##_##b
+#define QN_PASTE_VALUES(a, b) QN_PASTE(a, b)
+#define QN_AT_LEVEL(name) QN_PASTE_VALUES(name, QN_LEVEL)
+
+/** Declares the lists of a level. */
+#define QN_DECLARE_KERNELS(level)                           \
+    extern const qn_plain_kernels qn_plain_kernels_##level; \
+    extern const qn_encoder qn_plain_encoders_##level[];    \
+    extern const qn_encoder qn_legacy_encoders_##level[];   \
+    extern const qn_encoder qn_kquant_encoders_##level[];   \
+    extern const qn_encoder qn_kquant_efforts_##level[];    \
+    extern const qn_encoder qn_ternary_encoders_##level[];  \
+    extern const qn_encoder qn_fp4_encoders_##level[];      \
+    extern const qn_encoder qn_iq4_encoders_##level[];      \
+    extern const qn_encoder qn_iq3_encoders_##level[];      \
+    extern const qn_encoder qn_iq2_encoders_##level[];      \
+    extern const qn_encoder qn_iq1_encoders_##level[]
+
+/** The lists, at each level. */
+QN_DECLARE_KERNELS(baseline);
 #if defined(__x86_64__)
-extern const qn_kernels qn_kernels_avx2;   /**< AVX2 and F16C */
-extern const qn_kernels qn_kernels_avx512; /**< AVX-512 F, BW, DQ, VL */
+/** With AVX2 and F16C. */
+QN_DECLARE_KERNELS(avx2);
+/** With AVX-512 F, BW, DQ and VL. */
+QN_DECLARE_KERNELS(avx512);
 #endif
 
 /** The decoder of a type other than F16 and BF16, the same for every level; NULL when it has none. */

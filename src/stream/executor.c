@@ -200,7 +200,7 @@ static qn_status encode_rows(unit_work *w, const qn_stream_place *place, const u
         return QN_OK;
     }
     *bytes = m->coded;
-    QN_TRY(qn_encode_rows(w->run->options->level, place->type, m->rows, w->unit.n_rows,
+    QN_TRY(qn_encode_rows(w->run->options->level, w->run->options->effort, place->type, m->rows, w->unit.n_rows,
                           qn_recipe_cols(w->tensor->recipe), NULL, m->coded, w->err));
     if (place->type == QN_F16 && w->n_nonfinite == 0) {
         w->has_overflow = w->has_overflow || has_f16_infinity(m->coded, n_elements(w));

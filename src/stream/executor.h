@@ -68,6 +68,7 @@ typedef qn_status qn_unit_done_fn(void *user, uint64_t unit, const uint64_t *has
 
 typedef struct qn_stream_options {
     qn_cpu_level level;
+    qn_effort effort;
     bool allow_nan; /**< NaN and infinity get a warning a tensor instead of ending the job: plain types keep them,
                          quantised types have 0 in their place */
     qn_unit_done_fn *on_unit; /**< may be NULL; a failure ends the stream */

@@ -2,9 +2,9 @@
 /*
  * test_encode_ratio.c: our encoders beside ggml's: the error of what they write, and with --bench their speed.
  *
- * For each type, plain and with importance, both encode the same rows and our decoder reads both back. Two errors are
- * compared: squared, and weighted as the search for that type weighs it. Each set of rows counts relative to its own
- * size. A type fails when either of our errors is more than 1.001 times ggml's; F16, BF16 and Q8_0, which leave no
+ * For each type, plain and with importance, both encode the same rows and our decoder reads both back. Errors are
+ * squared, and weighted by the importance where there is one. Each set of rows counts relative to its own size. A type
+ * fails when our error is more than 1.001 times ggml's; F16, BF16 and Q8_0, which leave no
  * choice, when a byte differs. Needs libggml-base.so in the folder that QUERN_LLAMA_LIBS names; is skipped without.
  */
 #include "dtype/codec.h"
@@ -36,9 +36,16 @@ typedef struct errors {
     double weighted;
 } errors;
 
-static const qn_dtype encoded_types[] = {QN_F16,  QN_BF16, QN_Q4_0, QN_Q4_1, QN_Q5_0, QN_Q5_1,
-                                         QN_Q8_0, QN_Q2_K, QN_Q3_K, QN_Q4_K, QN_Q5_K, QN_Q6_K};
-enum { N_TYPES = sizeof encoded_types / sizeof encoded_types[0] };
+/* Types that are compared: those quern encodes and ggml does. */
+static bool is_compared(uint32_t id) {
+    const qn_dtype_info *info = qn_dtype_get(id);
+    return info != NULL && info->has_encoder && id != QN_F32;
+}
+
+/* ggml's encoders of these refuse to run without importance. */
+static bool needs_importance(qn_dtype type) {
+    return type == QN_IQ2_XXS || type == QN_IQ2_XS || type == QN_IQ1_S;
+}
 
 static void *must_have(void *memory) {
     if (memory == NULL) {
@@ -137,52 +144,20 @@ static bool sample_set(row_set *set) {
     return is_read && set->n_rows > 0;
 }
 
-static double mean_square(const float *x, uint64_t n) {
-    double sum = 0;
-    for (uint64_t i = 0; i < n; i++) {
-        sum += (double)x[i] * x[i];
-    }
-    return sum / (double)n;
-}
-
-/* What the search for a type multiplies the error at column i of a row with. Source: facts/quants.md §5. */
-static double weight_at(qn_dtype type, const float *row, uint64_t i, double row_square, const float *v) {
-    const uint64_t len = qn_dtype_get((uint32_t)type)->block_len;
-    const float *block = row + i / len * len;
-    const double x = row[i];
-    switch (type) {
-    case QN_Q4_0:
-    case QN_Q4_1:
-    case QN_Q5_0:
-    case QN_Q5_1: return v != NULL ? v[i] * sqrt(row_square + x * x) : 1.0;
-    case QN_Q2_K: return v != NULL ? v[i] * sqrt(mean_square(block, 256) + x * x) : fabs(x);
-    case QN_Q3_K: return v != NULL ? v[i] * sqrt(2 * mean_square(block, 256) + x * x) : x * x;
-    case QN_Q4_K:
-    case QN_Q5_K:
-        return v != NULL ? v[i] * sqrt(2 * mean_square(block, 256) + x * x)
-                         : sqrt(mean_square(row + i / 32 * 32, 32)) + fabs(x);
-    case QN_Q6_K: return v != NULL ? (double)v[i] : x * x;
-    default: return 1.0;
-    }
-}
-
 /* Adds a set's errors, relative to the size of its weights. */
-static void add_errors(qn_dtype type, const row_set *set, const float *v, const float *decoded, errors *sum) {
+static void add_errors(const row_set *set, const float *v, const float *decoded, errors *sum) {
     errors found = {0, 0};
     double total = 0;
     double weighted_total = 0;
     for (uint64_t r = 0; r < set->n_rows; r++) {
         const float *row = set->x + r * N_COLS;
-        const double row_square = mean_square(row, N_COLS);
         for (uint64_t i = 0; i < N_COLS; i++) {
             const double diff = (double)decoded[r * N_COLS + i] - row[i];
-            const double weight = weight_at(type, row, i, row_square, v);
-            /* Q2_K without importance is the one search that weighs absolute errors. */
-            const bool is_abs = type == QN_Q2_K && v == NULL;
+            const double weight = v != NULL ? (double)v[i] : 1.0;
             found.squared += diff * diff;
-            found.weighted += weight * (is_abs ? fabs(diff) : diff * diff);
+            found.weighted += weight * diff * diff;
             total += (double)row[i] * row[i];
-            weighted_total += weight * (is_abs ? fabs((double)row[i]) : (double)row[i] * row[i]);
+            weighted_total += weight * row[i] * row[i];
         }
     }
     sum->squared += found.squared / total;
@@ -194,8 +169,8 @@ static double ratio_of(double ours, double theirs) {
 }
 
 /* Encodes with both; the caller frees the two results. */
-static uint64_t encode_both(quantize_chunk_fn *reference, qn_dtype type, const row_set *set, const float *v,
-                            unsigned char **ours, unsigned char **theirs) {
+static uint64_t encode_both(quantize_chunk_fn *reference, qn_effort effort, qn_dtype type, const row_set *set,
+                            const float *v, unsigned char **ours, unsigned char **theirs) {
     uint64_t row_bytes = 0;
     qn_error err;
     if (qn_row_size(type, N_COLS, &row_bytes, &err) != QN_OK) {
@@ -204,7 +179,7 @@ static uint64_t encode_both(quantize_chunk_fn *reference, qn_dtype type, const r
     }
     *ours = must_have(calloc(set->n_rows, row_bytes));
     *theirs = must_have(calloc(set->n_rows, row_bytes));
-    if (qn_encode_rows(qn_cpu_detect(), type, set->x, set->n_rows, N_COLS, v, *ours, &err) != QN_OK) {
+    if (qn_encode_rows(qn_cpu_detect(), effort, type, set->x, set->n_rows, N_COLS, v, *ours, &err) != QN_OK) {
         (void)fprintf(stderr, "%s\n", err.message);
         exit(1);
     }
@@ -213,8 +188,8 @@ static uint64_t encode_both(quantize_chunk_fn *reference, qn_dtype type, const r
 }
 
 /* One line of the table; whether the type holds the law. */
-static bool compare_type(quantize_chunk_fn *reference, qn_dtype type, const row_set *sets, size_t n_sets,
-                         const float *v) {
+static bool compare_type(quantize_chunk_fn *reference, qn_effort effort, qn_dtype type, const row_set *sets,
+                         size_t n_sets, const float *v) {
     errors ours_sum = {0, 0};
     errors theirs_sum = {0, 0};
     uint64_t n_bytes = 0;
@@ -224,16 +199,16 @@ static bool compare_type(quantize_chunk_fn *reference, qn_dtype type, const row_
         unsigned char *theirs = NULL;
         float *decoded = must_have(calloc(sets[s].n_rows * N_COLS, sizeof(float)));
         qn_error err;
-        const uint64_t size = encode_both(reference, type, &sets[s], v, &ours, &theirs);
+        const uint64_t size = encode_both(reference, effort, type, &sets[s], v, &ours, &theirs);
         for (uint64_t i = 0; i < size; i++) {
             n_other += ours[i] != theirs[i];
         }
         n_bytes += size;
         if (qn_decode_rows(qn_cpu_detect(), type, ours, sets[s].n_rows, N_COLS, decoded, &err) == QN_OK) {
-            add_errors(type, &sets[s], v, decoded, &ours_sum);
+            add_errors(&sets[s], v, decoded, &ours_sum);
         }
         if (qn_decode_rows(qn_cpu_detect(), type, theirs, sets[s].n_rows, N_COLS, decoded, &err) == QN_OK) {
-            add_errors(type, &sets[s], v, decoded, &theirs_sum);
+            add_errors(&sets[s], v, decoded, &theirs_sum);
         }
         free(decoded);
         free(ours);
@@ -242,9 +217,8 @@ static bool compare_type(quantize_chunk_fn *reference, qn_dtype type, const row_
     const double ratio = ratio_of(ours_sum.squared, theirs_sum.squared);
     const double weighted = ratio_of(ours_sum.weighted, theirs_sum.weighted);
     const bool has_choice = type != QN_F16 && type != QN_BF16 && type != QN_Q8_0;
-    const bool holds = ours_sum.squared > 0 && ratio <= MAX_RATIO && weighted <= MAX_RATIO &&
-        (has_choice || n_other == 0);
-    printf("%-5s %-5s %-10s rel. error %.6f, ratio %.6f, weighted %.6f; %llu of %llu bytes differ\n",
+    const bool holds = ours_sum.squared > 0 && weighted <= MAX_RATIO && (has_choice || n_other == 0);
+    printf("%-5s %-7s %-10s rel. error %.6f, ratio %.6f, weighted %.6f; %llu of %llu bytes differ\n",
            holds ? "ok" : "FAIL", qn_dtype_get((uint32_t)type)->name, v != NULL ? "importance" : "plain",
            sqrt(ours_sum.squared / (double)n_sets), ratio, weighted, (unsigned long long)n_other,
            (unsigned long long)n_bytes);
@@ -258,8 +232,8 @@ static double now_s(void) {
 }
 
 /* Million weights a second of ours at a level, or of the reference when level is negative. */
-static double rate_of(quantize_chunk_fn *reference, int level, qn_dtype type, const row_set *set, const float *v,
-                      unsigned char *dst) {
+static double rate_of(quantize_chunk_fn *reference, int level, qn_effort effort, qn_dtype type, const row_set *set,
+                      const float *v, unsigned char *dst) {
     qn_error err;
     double best = 0;
     const double start = now_s();
@@ -267,7 +241,8 @@ static double rate_of(quantize_chunk_fn *reference, int level, qn_dtype type, co
         const double before = now_s();
         if (level < 0) {
             (void)reference((int)type, set->x, dst, 0, (int64_t)set->n_rows, N_COLS, v);
-        } else if (qn_encode_rows((qn_cpu_level)level, type, set->x, set->n_rows, N_COLS, v, dst, &err) != QN_OK) {
+        } else if (qn_encode_rows((qn_cpu_level)level, effort, type, set->x, set->n_rows, N_COLS, v, dst, &err) !=
+                   QN_OK) {
             return 0;
         }
         const double rate = (double)(set->n_rows * N_COLS) * 1e-6 / (now_s() - before);
@@ -276,18 +251,22 @@ static double rate_of(quantize_chunk_fn *reference, int level, qn_dtype type, co
     return best;
 }
 
-static void bench(quantize_chunk_fn *reference, const float *v) {
+static void bench(quantize_chunk_fn *reference, qn_effort effort, const bool *wanted, const float *v) {
     const row_set set = random_set("bench", 256, true, 5);
     unsigned char *dst = must_have(calloc(set.n_rows * N_COLS, sizeof(float)));
     const int top = (int)qn_cpu_detect();
-    printf("%-6s %-10s %12s %12s %12s %8s\n", "type", "", "level 0 Mw/s", "best Mw/s", "ggml Mw/s", "ratio");
-    for (size_t t = 0; t < N_TYPES; t++) {
-        for (int has_v = 0; has_v < 2; has_v++) {
+    printf("%-7s %-10s %12s %12s %12s %8s\n", "type", "", "level 0 Mw/s", "best Mw/s", "ggml Mw/s", "ratio");
+    for (uint32_t id = 0; id < QN_DTYPE_LIMIT; id++) {
+        for (int has_v = 0; wanted[id] && has_v < 2; has_v++) {
             const float *importance = has_v != 0 ? v : NULL;
-            const double slow = rate_of(reference, 0, encoded_types[t], &set, importance, dst);
-            const double fast = rate_of(reference, top, encoded_types[t], &set, importance, dst);
-            const double theirs = rate_of(reference, -1, encoded_types[t], &set, importance, dst);
-            printf("%-6s %-10s %12.1f %12.1f %12.1f %8.2f\n", qn_dtype_get((uint32_t)encoded_types[t])->name,
+            const qn_dtype type = (qn_dtype)id;
+            if (has_v == 0 && needs_importance(type)) {
+                continue;
+            }
+            const double slow = rate_of(reference, 0, effort, type, &set, importance, dst);
+            const double fast = rate_of(reference, top, effort, type, &set, importance, dst);
+            const double theirs = rate_of(reference, -1, effort, type, &set, importance, dst);
+            printf("%-7s %-10s %12.1f %12.1f %12.1f %8.2f\n", qn_dtype_get(id)->name,
                    has_v != 0 ? "importance" : "plain", slow, fast, theirs, fast / theirs);
         }
     }
@@ -318,6 +297,34 @@ static quantize_chunk_fn *open_reference(void **library) {
     return function;
 }
 
+/* What the command line asks for: [--bench] [fast|normal|best] [TYPE...]. */
+typedef struct wish {
+    bool is_bench;
+    qn_effort effort;
+    bool types[QN_DTYPE_LIMIT];
+} wish;
+
+static wish read_arguments(int argc, char **argv) {
+    wish w = {false, QN_EFFORT_NORMAL, {false}};
+    bool has_types = false;
+    for (int i = 1; i < argc; i++) {
+        qn_dtype type = QN_F32;
+        if (strcmp(argv[i], "--bench") == 0) {
+            w.is_bench = true;
+        } else if (strcmp(argv[i], "fast") == 0) {
+            w.effort = QN_EFFORT_FAST;
+        } else if (strcmp(argv[i], "best") == 0) {
+            w.effort = QN_EFFORT_BEST;
+        } else if (qn_dtype_find(argv[i], &type)) {
+            w.types[type] = has_types = true;
+        }
+    }
+    for (uint32_t id = 0; !has_types && id < QN_DTYPE_LIMIT; id++) {
+        w.types[id] = is_compared(id);
+    }
+    return w;
+}
+
 int main(int argc, char **argv) {
     row_set sets[MAX_SETS];
     size_t n_sets = 0;
@@ -325,13 +332,14 @@ int main(int argc, char **argv) {
     size_t n_importance = 0;
     void *library = NULL;
     int n_failed = 0;
+    const wish w = read_arguments(argc, argv);
     quantize_chunk_fn *reference = open_reference(&library);
     if (reference == NULL) {
         return SKIPPED;
     }
     float *v = read_vector("enc_imatrix_1024.f32.bin", &n_importance);
-    if (argc > 1 && strcmp(argv[1], "--bench") == 0) {
-        bench(reference, v);
+    if (w.is_bench) {
+        bench(reference, w.effort, w.types, v);
         free(v);
         (void)dlclose(library);
         return 0;
@@ -347,9 +355,14 @@ int main(int argc, char **argv) {
     } else {
         printf("note: the sample model is not there, its weights are left out\n");
     }
-    for (size_t t = 0; t < N_TYPES; t++) {
-        n_failed += !compare_type(reference, encoded_types[t], sets, n_sets, NULL);
-        n_failed += !compare_type(reference, encoded_types[t], sets, n_sets, v);
+    for (uint32_t id = 0; id < QN_DTYPE_LIMIT; id++) {
+        const qn_dtype type = (qn_dtype)id;
+        if (w.types[id] && !needs_importance(type)) {
+            n_failed += !compare_type(reference, w.effort, type, sets, n_sets, NULL);
+        }
+        if (w.types[id]) {
+            n_failed += !compare_type(reference, w.effort, type, sets, n_sets, v);
+        }
     }
     for (size_t s = 0; s < n_sets; s++) {
         free(sets[s].x);

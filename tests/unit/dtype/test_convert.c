@@ -24,9 +24,13 @@ static void test_special_values(void **state) {
         for (size_t first = 0; first < 3; first++) {
             uint16_t found[N_SPECIAL];
             const uint64_t n = N_SPECIAL - 5 * first;
-            assert_ok(&err, qn_encode_rows((qn_cpu_level)level, QN_F16, x + first, 1, n, NULL, found, &err));
+            assert_ok(
+                &err,
+                qn_encode_rows((qn_cpu_level)level, QN_EFFORT_NORMAL, QN_F16, x + first, 1, n, NULL, found, &err));
             check_same_bytes("F16", level, found, f16 + first, n * 2);
-            assert_ok(&err, qn_encode_rows((qn_cpu_level)level, QN_BF16, x + first, n, 1, NULL, found, &err));
+            assert_ok(
+                &err,
+                qn_encode_rows((qn_cpu_level)level, QN_EFFORT_NORMAL, QN_BF16, x + first, n, 1, NULL, found, &err));
             check_same_bytes("BF16", level, found, bf16 + first, n * 2);
         }
     }

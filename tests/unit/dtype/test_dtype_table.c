@@ -91,7 +91,8 @@ static void test_flags(void **state) {
         const qn_dtype type = (qn_dtype)rows[i].id;
         const qn_dtype_info *info = qn_dtype_get(rows[i].id);
         for (int level = 0; level <= top_level(); level++) {
-            assert_status(&err, qn_encode_rows((qn_cpu_level)level, type, x, 1, 256, NULL, packed, &err),
+            assert_status(&err,
+                          qn_encode_rows((qn_cpu_level)level, QN_EFFORT_NORMAL, type, x, 1, 256, NULL, packed, &err),
                           info->has_encoder ? QN_OK : QN_E_UNSUPPORTED);
             assert_status(&err, qn_decode_rows((qn_cpu_level)level, type, packed, 1, 256, x, &err),
                           info->has_decoder ? QN_OK : QN_E_UNSUPPORTED);

@@ -25,7 +25,9 @@ static unsigned char *encode(int level, qn_dtype type, const float *x, uint64_t 
     unsigned char *room = malloc(*size + 2 * GUARD);
     assert_non_null(room);
     memset(room, 0xA5, *size + 2 * GUARD);
-    assert_ok(&err, qn_encode_rows((qn_cpu_level)level, type, x, n_rows, n_cols, importance, room + GUARD, &err));
+    assert_ok(
+        &err,
+        qn_encode_rows((qn_cpu_level)level, QN_EFFORT_NORMAL, type, x, n_rows, n_cols, importance, room + GUARD, &err));
     for (size_t i = 0; i < GUARD; i++) {
         assert_int_equal(room[i], 0xA5);
         assert_int_equal(room[GUARD + *size + i], 0xA5);
@@ -215,17 +217,24 @@ static void test_refusals(void **state) {
     for (size_t t = 0; t < N_TYPES; t++) {
         const uint64_t len = qn_dtype_get((uint32_t)types[t])->block_len;
         memset(packed, 0x5A, sizeof packed);
-        assert_status(&err, qn_encode_rows(QN_CPU_SCALAR, types[t], x, 1, len - 1, NULL, packed, &err), QN_E_SHAPE);
+        assert_status(&err,
+                      qn_encode_rows(QN_CPU_SCALAR, QN_EFFORT_NORMAL, types[t], x, 1, len - 1, NULL, packed, &err),
+                      QN_E_SHAPE);
         assert_message_has(&err, name_of(types[t]));
-        assert_status(&err, qn_encode_rows(QN_CPU_SCALAR, types[t], x, 2, len / 2, NULL, packed, &err), QN_E_SHAPE);
-        assert_ok(&err, qn_encode_rows(QN_CPU_SCALAR, types[t], x, 0, len, NULL, packed, &err));
-        assert_ok(&err, qn_encode_rows(QN_CPU_SCALAR, types[t], x, 3, 0, x, packed, &err));
+        assert_status(&err,
+                      qn_encode_rows(QN_CPU_SCALAR, QN_EFFORT_NORMAL, types[t], x, 2, len / 2, NULL, packed, &err),
+                      QN_E_SHAPE);
+        assert_ok(&err, qn_encode_rows(QN_CPU_SCALAR, QN_EFFORT_NORMAL, types[t], x, 0, len, NULL, packed, &err));
+        assert_ok(&err, qn_encode_rows(QN_CPU_SCALAR, QN_EFFORT_NORMAL, types[t], x, 3, 0, x, packed, &err));
         assert_int_equal(packed[0], 0x5A);
     }
-    assert_status(&err, qn_encode_rows(QN_CPU_SCALAR, QN_I8, x, 1, 1, NULL, packed, &err), QN_E_UNSUPPORTED);
+    assert_status(&err, qn_encode_rows(QN_CPU_SCALAR, QN_EFFORT_NORMAL, QN_I8, x, 1, 1, NULL, packed, &err),
+                  QN_E_UNSUPPORTED);
     assert_message_has(&err, "I8");
-    assert_status(&err, qn_encode_rows(QN_CPU_SCALAR, QN_F32, x, UINT64_MAX, 4, NULL, packed, &err), QN_E_RANGE);
-    assert_status(&err, qn_encode_rows(QN_CPU_SCALAR, (qn_dtype)33, x, 1, 4, NULL, packed, &err), QN_E_UNSUPPORTED);
+    assert_status(&err, qn_encode_rows(QN_CPU_SCALAR, QN_EFFORT_NORMAL, QN_F32, x, UINT64_MAX, 4, NULL, packed, &err),
+                  QN_E_RANGE);
+    assert_status(&err, qn_encode_rows(QN_CPU_SCALAR, QN_EFFORT_NORMAL, (qn_dtype)33, x, 1, 4, NULL, packed, &err),
+                  QN_E_UNSUPPORTED);
 }
 
 int main(void) {

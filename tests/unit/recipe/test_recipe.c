@@ -53,7 +53,8 @@ static pair bytes(fixture *f, qn_dtype type, uint64_t n_rows, uint64_t n_cols) {
     assert_ok(&err, qn_row_size(type, n_cols, &row_bytes, &err));
     unsigned char *raw = calloc(1, (size_t)(file_off + n_rows * row_bytes + 1));
     assert_non_null(raw);
-    assert_ok(&err, qn_encode_rows(QN_CPU_SCALAR, type, v, n_rows, n_cols, NULL, raw + file_off, &err));
+    assert_ok(&err,
+              qn_encode_rows(QN_CPU_SCALAR, QN_EFFORT_NORMAL, type, v, n_rows, n_cols, NULL, raw + file_off, &err));
     assert_ok(&err, qn_decode_rows(QN_CPU_SCALAR, type, raw + file_off, n_rows, n_cols, v, &err));
     char name[32];
     (void)snprintf(name, sizeof name, "%u.bin", (unsigned)f->n_files);

@@ -64,7 +64,9 @@ static const qn_recipe *put(fixture *f, uint64_t file_off, qn_dtype type, uint64
         random = random * 1664525U + 1013904223U;
         v[i] = (float)((int32_t)(random >> 8) - (1 << 23)) / 4194304.0F;
     }
-    assert_ok(&err, qn_encode_rows(QN_CPU_SCALAR, type, v, n_rows, n_cols, NULL, f->source_bytes + file_off, &err));
+    assert_ok(&err,
+              qn_encode_rows(QN_CPU_SCALAR, QN_EFFORT_NORMAL, type, v, n_rows, n_cols, NULL, f->source_bytes + file_off,
+                             &err));
     free(v);
     return qn_recipe_bytes(f->arena, f->source, file_off, type, n_rows, n_cols);
 }
@@ -213,7 +215,8 @@ static unsigned char *expected_bytes(fixture *f, uint64_t i, uint32_t o, uint64_
     assert_ok(&err, qn_ready_open(r, QN_CPU_SCALAR, &ready, &err));
     assert_ok(&err, qn_ready_rows(ready, 0, qn_recipe_rows(r), rows, &scratch, &err));
     assert_ok(&err,
-              qn_encode_rows(QN_CPU_SCALAR, p->type, rows, qn_recipe_rows(r), qn_recipe_cols(r), NULL, bytes, &err));
+              qn_encode_rows(QN_CPU_SCALAR, QN_EFFORT_NORMAL, p->type, rows, qn_recipe_rows(r), qn_recipe_cols(r), NULL,
+                             bytes, &err));
     qn_scratch_clear(&scratch);
     qn_ready_close(ready);
     free(rows);
