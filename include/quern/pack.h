@@ -3,6 +3,7 @@
 #ifndef QUERN_PACK_H
 #define QUERN_PACK_H
 
+#include "quern/dtype.h"
 #include "quern/job.h"
 
 #ifdef __cplusplus
@@ -17,9 +18,9 @@ typedef struct qn_pack_adapter {
 
 /** What to pack. Zero-initialise, then set what is wanted; everything is borrowed. */
 typedef struct qn_pack_options {
-    const char *base;                /**< Hugging Face folder; NULL: found from the adapter's adapter_config.json */
-    const char *run;                 /**< Trainer run folder (or one checkpoint); NULL for none */
-    const char *checkpoint;          /**< "best", "last" or a step; NULL: best, else last */
+    const char *base;       /**< Hugging Face folder or GGUF file; NULL: found from the adapter's adapter_config.json */
+    const char *run;        /**< Trainer run folder (or one checkpoint); NULL for none */
+    const char *checkpoint; /**< "best", "last" or a step; NULL: best, else last */
     const qn_pack_adapter *adapters; /**< merged in order, after the run's */
     size_t n_adapters;
     const char *types;   /**< "Q4_K_M,Q8_0,F16"; NULL: what the preset says */
@@ -35,6 +36,35 @@ typedef struct qn_pack_options {
     bool force;                 /**< replace outputs that are there */
     bool no_sync;               /**< do not wait for the disk before renaming (benchmarks, scratch) */
     bool no_verify;             /**< do not read the outputs back */
+    qn_effort effort;           /**< how much time encoders spend on a smaller error */
+
+    /* Importance of weights. */
+    const char *imatrix;                /**< importance matrix, GGUF or legacy .dat; NULL: none */
+    const char *const *include_weights; /**< it counts only for tensors whose name holds one of these */
+    size_t n_include_weights;
+    const char *const *exclude_weights; /**< and not for those whose name holds one of these */
+    size_t n_exclude_weights;
+
+    /* Which type for which tensor, as llama-quantize has it. */
+    bool pure;                        /**< every matrix in the target's base type */
+    bool leave_output_tensor;         /**< output.weight is not quantised */
+    const char *output_tensor_type;   /**< element type of output.weight; NULL: as the target has it */
+    const char *token_embedding_type; /**< element type of token_embd.weight; NULL: as the target has it */
+    const char *const *tensor_types;  /**< "REGEX=TYPE" in order; the first that matches decides */
+    size_t n_tensor_types;
+    const char *tensor_type_file; /**< more of them, one a line, behind those above; NULL */
+    bool allow_requantize;        /**< weights that are quantised already may be quantised again */
+
+    /* A size instead of a type: the types with the least weighted error within it. 0: not asked for. */
+    uint64_t target_size_bytes; /**< of the whole file */
+    double target_bpw;          /**< bits per weight over all tensors */
+
+    /* Changes to the model. */
+    const uint64_t *pruned_layers; /**< layers left out */
+    size_t n_pruned_layers;
+    const char *const *kv_overrides; /**< "KEY=TYPE:VALUE", TYPE int, float, bool or str */
+    size_t n_kv_overrides;
+    bool keep_split; /**< a base in shards gives outputs in as many shards with the same tensors each */
 } qn_pack_options;
 
 /** Everything a job will do, decided before a byte is written. */

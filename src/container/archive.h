@@ -32,6 +32,15 @@ typedef struct qn_archive_tensor {
     uint64_t size_bytes; /**< rows * row size */
 } qn_archive_tensor;
 
+/** A tensor of a file to be written. */
+typedef struct qn_placed_tensor {
+    const char *name;
+    qn_dtype type;
+    qn_shape shape;      /**< slowest first */
+    uint64_t file_off;   /**< out: absolute offset of its data */
+    uint64_t size_bytes; /**< out: bytes of its data, without padding */
+} qn_placed_tensor;
+
 /**
  * An opened container. Everything was validated when it was opened; accessors cannot fail.
  * Threads: any number may read at once.

@@ -17,24 +17,16 @@ enum { QN_GGUF_MAX_NAME = 63, QN_GGUF_ALIGNMENT = 32, QN_GGUF_MAX_DIMS = 4 };
  */
 QN_NODISCARD qn_status qn_gguf_open(const char *path, qn_archive **out, qn_error *err);
 
-/** A tensor of a file to be written. */
-typedef struct qn_gguf_tensor {
-    const char *name;
-    qn_dtype type;
-    qn_shape shape;      /**< slowest first; written in GGUF's order, trailing ones of 1 dropped */
-    uint64_t file_off;   /**< out: absolute offset of its data */
-    uint64_t size_bytes; /**< out: bytes of its data, without padding */
-} qn_gguf_tensor;
-
 /**
  * Builds the bytes of a version 3 file up to the first tensor's data, and says where each tensor goes.
  * @param meta       written in order; general.alignment must be absent (32 is used)
- * @param tensors    [n] in file order; offsets and sizes are filled in
+ * @param tensors    [n] in file order; offsets and sizes are filled in. Shapes are written in GGUF's order (fastest
+ *                   first), trailing ones of 1 dropped
  * @param header     appended to; ends at the first tensor's offset
  * @param file_bytes out: size of the whole file, padding of the last tensor included
  * @return QN_OK; QN_E_RANGE (a name too long, more than 4 dimensions, sizes past 2^63); QN_E_SHAPE; QN_E_NOMEM
  */
-QN_NODISCARD qn_status qn_gguf_layout(const qn_meta *meta, qn_gguf_tensor *tensors, uint64_t n, qn_buffer *header,
+QN_NODISCARD qn_status qn_gguf_layout(const qn_meta *meta, qn_placed_tensor *tensors, uint64_t n, qn_buffer *header,
                                       uint64_t *file_bytes, qn_error *err);
 
 /** "PREFIX-00001-of-00003.gguf" for no = 0; NULL when memory is short. */

@@ -136,7 +136,7 @@ static qn_shape trimmed(const qn_shape *shape) {
 }
 
 /* Writes one info. next: where the tensor's data begins in the data section; moved behind it. */
-static qn_status put_info(qn_buffer *b, qn_gguf_tensor *t, uint64_t *next, qn_error *err) {
+static qn_status put_info(qn_buffer *b, qn_placed_tensor *t, uint64_t *next, qn_error *err) {
     const size_t len = strlen(t->name);
     const qn_shown name = qn_shown_name(t->name, len);
     if (len == 0 || len > QN_GGUF_MAX_NAME) {
@@ -171,7 +171,7 @@ static int compare_names(const void *a, const void *b) {
     return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
-static qn_status refuse_double_names(const qn_gguf_tensor *tensors, uint64_t n, qn_error *err) {
+static qn_status refuse_double_names(const qn_placed_tensor *tensors, uint64_t n, qn_error *err) {
     const char **names = qn_new_array(n, sizeof *names);
     qn_status status = QN_OK;
     if (names == NULL) {
@@ -193,7 +193,7 @@ static qn_status refuse_double_names(const qn_gguf_tensor *tensors, uint64_t n, 
     return status;
 }
 
-qn_status qn_gguf_layout(const qn_meta *meta, qn_gguf_tensor *tensors, uint64_t n, qn_buffer *header,
+qn_status qn_gguf_layout(const qn_meta *meta, qn_placed_tensor *tensors, uint64_t n, qn_buffer *header,
                          uint64_t *file_bytes, qn_error *err) {
     const size_t start = header->len;
     uint64_t data_bytes = 0;

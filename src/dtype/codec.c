@@ -7,6 +7,25 @@
 #include "dtype/half.h"
 #include "dtype/kernels.h"
 
+#define DECLARE_KERNELS(level)                              \
+    extern const qn_plain_kernels qn_plain_kernels_##level; \
+    extern const qn_encoder qn_plain_encoders_##level[];    \
+    extern const qn_encoder qn_legacy_encoders_##level[];   \
+    extern const qn_encoder qn_kquant_encoders_##level[];   \
+    extern const qn_encoder qn_kquant_efforts_##level[];    \
+    extern const qn_encoder qn_ternary_encoders_##level[];  \
+    extern const qn_encoder qn_fp4_encoders_##level[];      \
+    extern const qn_encoder qn_iq4_encoders_##level[];      \
+    extern const qn_encoder qn_iq3_encoders_##level[];      \
+    extern const qn_encoder qn_iq2_encoders_##level[];      \
+    extern const qn_encoder qn_iq1_encoders_##level[]
+
+DECLARE_KERNELS(baseline);
+#if defined(__x86_64__)
+DECLARE_KERNELS(avx2);
+DECLARE_KERNELS(avx512);
+#endif
+
 #define KERNELS_OF(level)                                                                           \
     {                                                                                               \
         &qn_plain_kernels_##level,                                                                  \

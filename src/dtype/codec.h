@@ -23,8 +23,8 @@ QN_NODISCARD qn_status qn_decode_rows(qn_cpu_level level, qn_dtype type, const v
  * Encodes rows of finite float32. Same bytes for every level. At normal effort the legacy and K types have the bytes
  * of ggml's encoders (facts/quants.md §5), and no type a larger error than theirs. At best effort the error that is
  * made small is the sum of importance * (decoded - x)², importance being 1 where there is none.
- * A row's bytes depend on that row, the importance and the effort alone. Values that no f16 scale reaches (from about 65504
- * times the largest code on) come out as infinite scales.
+ * A row's bytes depend on that row, the importance and the effort alone. Values that no f16 scale reaches (from about
+ * 65504 times the largest code on) come out as infinite scales.
  *
  * @param level      as qn_decode_rows()
  * @param effort     types without a search, or without a slower one, take all efforts alike

@@ -42,29 +42,6 @@ typedef struct qn_plain_kernels {
 #define QN_PASTE_VALUES(a, b) QN_PASTE(a, b)
 #define QN_AT_LEVEL(name) QN_PASTE_VALUES(name, QN_LEVEL)
 
-/** Declares the lists of a level. */
-#define QN_DECLARE_KERNELS(level)                           \
-    extern const qn_plain_kernels qn_plain_kernels_##level; \
-    extern const qn_encoder qn_plain_encoders_##level[];    \
-    extern const qn_encoder qn_legacy_encoders_##level[];   \
-    extern const qn_encoder qn_kquant_encoders_##level[];   \
-    extern const qn_encoder qn_kquant_efforts_##level[];    \
-    extern const qn_encoder qn_ternary_encoders_##level[];  \
-    extern const qn_encoder qn_fp4_encoders_##level[];      \
-    extern const qn_encoder qn_iq4_encoders_##level[];      \
-    extern const qn_encoder qn_iq3_encoders_##level[];      \
-    extern const qn_encoder qn_iq2_encoders_##level[];      \
-    extern const qn_encoder qn_iq1_encoders_##level[]
-
-/** The lists, at each level. */
-QN_DECLARE_KERNELS(baseline);
-#if defined(__x86_64__)
-/** With AVX2 and F16C. */
-QN_DECLARE_KERNELS(avx2);
-/** With AVX-512 F, BW, DQ and VL. */
-QN_DECLARE_KERNELS(avx512);
-#endif
-
 /** The decoder of a type other than F16 and BF16, the same for every level; NULL when it has none. */
 qn_decode_fn *qn_block_decoder(qn_dtype type);
 

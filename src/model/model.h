@@ -15,13 +15,20 @@ typedef struct qn_model_tensor {
     bool is_generated; /**< made from hyper-parameters; stays float32 */
 } qn_model_tensor;
 
+/** A small file that goes beside the weights of a Hugging Face folder. */
+typedef struct qn_side_file {
+    const char *name;    /**< "config.json" */
+    const char *copy_of; /**< path of the file whose bytes it has; NULL: bytes below */
+    qn_text bytes;
+} qn_side_file;
+
 /** An opened model. Borrowed members live until qn_model_close(). */
 typedef struct qn_model {
     qn_arena *arena;
     const char *path;      /**< what was opened */
     const char *arch_name; /**< general.architecture */
-    const qn_arch *arch;   /**< NULL for a GGUF file */
-    qn_hparams hparams;    /**< empty for a GGUF file */
+    const qn_arch *arch;   /**< NULL for a GGUF file of a family that quern has no table for */
+    qn_hparams hparams;    /**< empty without a table */
     bool has_vocab;
     qn_vocab vocab;
     qn_meta meta;             /**< every key of a GGUF file but general.file_type and quantization_version */
@@ -30,8 +37,10 @@ typedef struct qn_model {
     uint64_t n_weights;    /**< elements of all tensors */
     qn_adapter **adapters; /**< [n_adapters], merged in this order */
     uint64_t n_adapters;
-    qn_archive *archive; /**< weights; NULL for an adapter alone */
-    json_t *config;      /**< config.json; NULL for a GGUF file */
+    qn_archive *archive;            /**< weights; NULL for an adapter alone */
+    json_t *config;                 /**< config.json; NULL for a GGUF file */
+    const qn_side_file *side_files; /**< of a model opened as a Hugging Face folder; else none */
+    uint64_t n_side_files;
 } qn_model;
 
 /** An adapter to merge. */
@@ -42,21 +51,27 @@ typedef struct qn_adapter_ref {
 
 /** What to open. All borrowed. */
 typedef struct qn_model_request {
-    const char *dir; /**< Hugging Face folder with config.json and weights */
+    const char *dir; /**< Hugging Face folder with config.json and weights, or a GGUF file (or one of its shards) */
     const qn_adapter_ref *adapters;
     uint64_t n_adapters;
     const char *const *extra_dirs; /**< searched for vocabulary files before dir (checkpoint, run) */
     uint64_t n_extra_dirs;
-    const char *fallback_dir; /**< searched after dir (the base of a full fine-tune); NULL */
-    const char *name;         /**< general.name; NULL: the folder's name */
-    const char *pre;          /**< pre-tokenizer override; NULL */
-    bool without_vocab;       /**< only weights are wanted (compare) */
-    qn_job *job;              /**< for warnings and notes; may be NULL */
+    const char *fallback_dir;      /**< searched after dir (the base of a full fine-tune); NULL */
+    const char *name;              /**< general.name; NULL: the folder's name */
+    const char *pre;               /**< pre-tokenizer override; NULL */
+    bool without_vocab;            /**< only weights are wanted (compare) */
+    const uint64_t *pruned_layers; /**< layers left out; those that stay are numbered anew */
+    uint64_t n_pruned_layers;
+    const char *const *overrides; /**< "KEY=TYPE:VALUE" (int, float, bool, str): metadata set over what is there */
+    uint64_t n_overrides;
+    qn_job *job; /**< for warnings and notes; may be NULL */
 } qn_model_request;
 
 /**
- * Opens a Hugging Face folder, adapters merged in. Reads headers only. Every tensor of the checkpoint and of the
- * adapters is accounted for; one that has no place is an error with the nearest names.
+ * Opens a Hugging Face folder or a GGUF file, adapters merged in, layers left out and metadata overridden as asked.
+ * Reads headers only. Every tensor of the checkpoint and of the adapters is accounted for; one that has no place is an
+ * error with the nearest names. A GGUF file's tensors and metadata stay as they are otherwise; adapters can be merged
+ * into one of a family that quern has a table for.
  * @return QN_OK; QN_E_NOT_FOUND; QN_E_FORMAT; QN_E_SHAPE; QN_E_UNSUPPORTED; QN_E_NOMEM
  */
 QN_NODISCARD qn_status qn_model_open(const qn_model_request *request, qn_model **out, qn_error *err);
@@ -68,6 +83,14 @@ QN_NODISCARD qn_status qn_model_open(const qn_model_request *request, qn_model *
  */
 QN_NODISCARD qn_status qn_model_open_adapter(const char *base_dir, const qn_adapter_ref *adapter, const char *name,
                                              qn_job *job, qn_model **out, qn_error *err);
+
+/**
+ * Opens a model as the tensors and files of a Hugging Face folder: from a GGUF file (any type; names and
+ * transformations taken back by the family's table; config.json, tokenizer files, generation_config.json and chat
+ * template made from the metadata), or from a Hugging Face folder (its own files), adapters merged in.
+ * @return as qn_model_open(); QN_E_UNSUPPORTED for a GGUF file of a family without a table
+ */
+QN_NODISCARD qn_status qn_model_open_hf(const qn_model_request *request, qn_model **out, qn_error *err);
 
 /** Opens a GGUF file or shards: tensors and metadata as they are. */
 QN_NODISCARD qn_status qn_model_open_gguf(const char *path, qn_model **out, qn_error *err);

@@ -22,12 +22,12 @@ typedef struct qn_plan_file {
 
 /** An output: the model in one type. */
 typedef struct qn_plan_output {
-    const char *type_name;   /**< "Q4_K_M", "BF16" */
-    const qn_target *target; /**< NULL for the unquantised file and for adapters */
-    uint32_t file_type;      /**< general.file_type */
-    const char *stem;        /**< path without ".gguf" */
-    qn_gguf_tensor *tensors; /**< [model->n_tensors] types, offsets, sizes */
-    uint32_t first_file;     /**< its files are a run of the plan's */
+    const char *type_name;     /**< "Q4_K_M", "BF16" */
+    const qn_target *target;   /**< NULL for the unquantised file and for adapters */
+    uint32_t file_type;        /**< general.file_type */
+    const char *stem;          /**< path without ".gguf" */
+    qn_placed_tensor *tensors; /**< [model->n_tensors] types, offsets, sizes */
+    uint32_t first_file;       /**< its files are a run of the plan's */
     uint32_t n_files;
     uint64_t size_bytes;   /**< of all its files */
     uint64_t tensor_bytes; /**< of the tensors' data alone */

@@ -41,7 +41,7 @@ static bool is_copied(const qn_recipe *recipe, qn_dtype type) {
     return qn_recipe_is_bytes(recipe, &file, &off, &stored) && stored == type;
 }
 
-static json_t *tensor_json(maker *m, const qn_model_tensor *source, const qn_gguf_tensor *t) {
+static json_t *tensor_json(maker *m, const qn_model_tensor *source, const qn_placed_tensor *t) {
     json_t *o = json_object();
     put(m, o, "name", text_of(t->name));
     put(m, o, "shape", shape_json(m, &t->shape));

@@ -61,7 +61,8 @@ static qn_status choose_types(qn_plan *plan, qn_plan_output *output, qn_error *e
     }
     for (uint64_t i = 0; i < model->n_tensors; i++) {
         const qn_dtype type = unquantized_type(plan, &model->tensors[i]);
-        mix[i] = (qn_mixture_tensor){model->tensors[i].name, model->tensors[i].shape, type, type};
+        mix[i] = (qn_mixture_tensor){
+            .name = model->tensors[i].name, .shape = model->tensors[i].shape, .unquantized = type, .type = type};
     }
     if (output->target != NULL) {
         const qn_mixture_model facts = {
@@ -70,10 +71,10 @@ static qn_status choose_types(qn_plan *plan, qn_plan_output *output, qn_error *e
             .n_head = qn_hp_count(&model->hparams, QN_HP_N_HEAD),
             .n_head_kv = qn_hp_count(&model->hparams, QN_HP_N_HEAD_KV),
         };
-        QN_TRY(qn_mixture_choose(output->target, &facts, mix, model->n_tensors, err));
+        QN_TRY(qn_mixture_choose(output->target, &facts, NULL, mix, model->n_tensors, err));
     }
     for (uint64_t i = 0; i < model->n_tensors; i++) {
-        output->tensors[i] = (qn_gguf_tensor){.name = mix[i].name, .type = mix[i].type, .shape = mix[i].shape};
+        output->tensors[i] = (qn_placed_tensor){.name = mix[i].name, .type = mix[i].type, .shape = mix[i].shape};
     }
     return QN_OK;
 }
@@ -240,7 +241,7 @@ static qn_status build_stream(qn_plan *plan, qn_error *err) {
         for (uint32_t f = output->first_file; f < output->first_file + output->n_files; f++) {
             for (uint64_t k = 0; k < plan->files[f].n_tensors; k++) {
                 const uint64_t i = plan->files[f].first_tensor + k;
-                const qn_gguf_tensor *t = &output->tensors[i];
+                const qn_placed_tensor *t = &output->tensors[i];
                 qn_stream_place *place = &stream->tensors[i].places[o];
                 *place = (qn_stream_place){.is_wanted = true, .type = t->type, .file = f, .file_off = t->file_off};
                 QN_TRY(qn_row_size(t->type, qn_shape_cols(&t->shape), &place->row_bytes, err));

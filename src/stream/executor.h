@@ -19,6 +19,8 @@ typedef struct qn_stream_place {
 typedef struct qn_stream_tensor {
     const char *name; /**< GGUF name, for events and messages */
     const qn_recipe *recipe;
+    const float *importance; /**< [n matrices, n_cols] weights of the errors of each column, or NULL; borrowed */
+    uint64_t matrix_rows;    /**< rows that share a run of importance; 0: all of them */
     const char *stage;       /**< the stage its work is told under: "Merge LoRA", "Quantization", … */
     qn_stream_place *places; /**< [n_outputs] */
     uint64_t unit_rows;      /**< out: rows a unit */

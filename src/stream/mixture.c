@@ -251,8 +251,9 @@ static qn_status choose_all(chooser *c, const entry *entries, uint64_t n, qn_err
     return status;
 }
 
-qn_status qn_mixture_choose(const qn_target *target, const qn_mixture_model *model, qn_mixture_tensor *tensors,
-                            uint64_t n, qn_error *err) {
+qn_status qn_mixture_choose(const qn_target *target, const qn_mixture_model *model, const qn_mixture_options *options,
+                            qn_mixture_tensor *tensors, uint64_t n, qn_error *err) {
+    (void)options;
     chooser c = {.target = target, .model = model, .is_tied = true, .is_70b = is_70b(model)};
     entry *entries = qn_new_array(n, sizeof *entries);
     if (entries == NULL) {

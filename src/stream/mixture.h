@@ -33,23 +33,43 @@ typedef struct qn_mixture_model {
     bool has_imatrix;
 } qn_mixture_model;
 
+/** A type for the tensors whose name a pattern is found in. */
+typedef struct qn_type_rule {
+    const char *pattern; /**< regular expression (PCRE2), searched in the tensor's name without regard to case */
+    qn_dtype type;
+} qn_type_rule;
+
+/** What a person asks of the choice beside the target; llama-quantize's options. Zero-initialised: nothing. */
+typedef struct qn_mixture_options {
+    bool is_pure;       /**< every eligible tensor gets the target's base type; only the shape fallback applies */
+    bool leaves_output; /**< output.weight keeps its unquantised type */
+    bool has_output_type, has_embedding_type;
+    qn_dtype output_type;      /**< of output.weight (and a tied embedding, as the reference has it) */
+    qn_dtype embedding_type;   /**< of token_embd.weight */
+    const qn_type_rule *rules; /**< the first that matches an eligible tensor decides its type */
+    uint64_t n_rules;
+} qn_mixture_options;
+
 /** A tensor, in and out. */
 typedef struct qn_mixture_tensor {
     const char *name;
     qn_shape shape;       /**< slowest first */
     qn_dtype unquantized; /**< the type the tensor has in the unquantised file; kept where it must not be quantised */
     qn_dtype type;        /**< out */
+    bool has_importance;  /**< the importance matrix has an entry for it */
 } qn_mixture_tensor;
 
 /**
  * Chooses every tensor's type for a target by the reference's rules, shape fallback included.
+ * @param options may be NULL
  * @param tensors [n], any order; the rules' own order (layer, then name) is used for counting
- * @return QN_OK; QN_E_NOMEM; QN_E_UNSUPPORTED when a tensor would need an encoder that is missing, or the
- *         target needs an importance matrix (each message names target, tensor and what to use instead);
- *         the types are filled in all the same, as the rules have them
+ * @return QN_OK; QN_E_NOMEM; QN_E_USAGE for a pattern that is no regular expression; QN_E_UNSUPPORTED when a tensor
+ *         would need an encoder that is missing, or needs an importance matrix, or an entry in it (each message names
+ *         target, tensor and what to use instead); the types are filled in all the same, as the rules have them
  * Source: facts/mixes.md.
  */
 QN_NODISCARD qn_status qn_mixture_choose(const qn_target *target, const qn_mixture_model *model,
-                                         qn_mixture_tensor *tensors, uint64_t n, qn_error *err);
+                                         const qn_mixture_options *options, qn_mixture_tensor *tensors, uint64_t n,
+                                         qn_error *err);
 
 #endif

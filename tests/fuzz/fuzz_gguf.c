@@ -32,13 +32,13 @@ static uint64_t walk_value(const qn_meta_value *v) {
 /* What the reader accepts, the writer must be able to write: a header with the same number of everything. */
 static void write_again(const qn_archive *archive) {
     const uint64_t n = qn_archive_n_tensors(archive);
-    qn_gguf_tensor *tensors = qn_new_array(n, sizeof *tensors);
+    qn_placed_tensor *tensors = qn_new_array(n, sizeof *tensors);
     qn_meta meta = *qn_archive_meta(archive);
     qn_buffer header = {0};
     uint64_t file_bytes = 0;
     for (uint64_t i = 0; tensors != NULL && i < n; i++) {
         const qn_archive_tensor *t = qn_archive_tensor_at(archive, i);
-        tensors[i] = (qn_gguf_tensor){.name = t->name, .type = t->type, .shape = t->shape};
+        tensors[i] = (qn_placed_tensor){.name = t->name, .type = t->type, .shape = t->shape};
     }
     qn_meta_remove(&meta, "general.alignment");
     if (tensors != NULL && qn_gguf_layout(&meta, tensors, n, &header, &file_bytes, NULL) != QN_OK) {

@@ -14,7 +14,7 @@ static void writes_the_bytes_of_the_specification(void **state) {
     static const uint16_t items[] = {1, 258};
     qn_arena *arena = qn_arena_new();
     qn_meta m = qn_meta_new(arena);
-    qn_gguf_tensor t[] = {
+    qn_placed_tensor t[] = {
         {.name = "a", .type = QN_F32, .shape = {1, {3}}},
         {.name = "b.weight", .type = QN_Q8_0, .shape = {2, {2, 32}}},
         {.name = "c", .type = QN_F16, .shape = {3, {1, 1, 5}}},
@@ -56,10 +56,10 @@ static void every_value_survives_a_round_trip(void **state) {
     qn_meta m = *qn_archive_meta(golden);
     qn_meta_remove(&m, "general.alignment");
     const uint64_t n = qn_archive_n_tensors(golden);
-    qn_gguf_tensor t[8];
+    qn_placed_tensor t[8];
     for (uint64_t i = 0; i < n; i++) {
         const qn_archive_tensor *from = qn_archive_tensor_at(golden, i);
-        t[i] = (qn_gguf_tensor){.name = from->name, .type = from->type, .shape = from->shape};
+        t[i] = (qn_placed_tensor){.name = from->name, .type = from->type, .shape = from->shape};
     }
     assert_ok(&err, qn_gguf_layout(&m, t, n, &header, &file_bytes, &err));
     qn_buffer_zeros(&header, (size_t)file_bytes - header.len);
@@ -99,7 +99,7 @@ static void an_empty_file_is_padded(void **state) {
     assert_int_equal(header.len, 32);
     assert_int_equal(file_bytes, 32);
     /* Behind other bytes, offsets still count from the file's own beginning. */
-    qn_gguf_tensor t = {.name = "w", .type = QN_F32, .shape = {1, {1}}};
+    qn_placed_tensor t = {.name = "w", .type = QN_F32, .shape = {1, {1}}};
     qn_buffer_u8(&header, 0);
     assert_ok(&err, qn_gguf_layout(&m, &t, 1, &header, &file_bytes, &err));
     assert_int_equal(t.file_off, 64);
@@ -114,7 +114,7 @@ static void an_empty_file_is_padded(void **state) {
 static void what_readers_refuse_is_not_written(void **state) {
     (void)state;
     static const struct {
-        qn_gguf_tensor tensors[2];
+        qn_placed_tensor tensors[2];
         uint64_t n;
         qn_status status;
         const char *told;
@@ -142,7 +142,7 @@ static void what_readers_refuse_is_not_written(void **state) {
     qn_arena *arena = qn_arena_new();
     const qn_meta m = qn_meta_new(arena);
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        qn_gguf_tensor t[2] = {cases[i].tensors[0], cases[i].tensors[1]};
+        qn_placed_tensor t[2] = {cases[i].tensors[0], cases[i].tensors[1]};
         qn_buffer header = {0};
         qn_error err = {0};
         uint64_t file_bytes = 0;

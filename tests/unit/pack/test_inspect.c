@@ -152,7 +152,7 @@ static void estimates_memory_by_its_formula(void **state) {
 
 /* Writes a GGUF file of one tensor with these keys, and inspects it. */
 static json_t *inspect_keys(const qn_meta *meta) {
-    qn_gguf_tensor t = {.name = "w", .type = QN_F32, .shape = {1, {8}}};
+    qn_placed_tensor t = {.name = "w", .type = QN_F32, .shape = {1, {8}}};
     qn_buffer b = {0};
     qn_error err;
     uint64_t file_bytes = 0;

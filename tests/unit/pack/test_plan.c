@@ -503,7 +503,7 @@ static void test_outtypes(void **state) {
             .base = c.base, .preset = "merge", .outtype = rows[i].outtype, .out_dir = c.out};
         assert_ok(&err, qn_plan_new(&options, c.job, &plan, &err));
         for (uint64_t k = 0; k < plan->model->n_tensors; k++) {
-            const qn_gguf_tensor *t = &plan->outputs[0].tensors[k];
+            const qn_placed_tensor *t = &plan->outputs[0].tensors[k];
             const bool is_vector = t->shape.n_dims == 1;
             assert_string_equal(qn_dtype_get(t->type)->name, is_vector ? "F32" : rows[i].type);
         }

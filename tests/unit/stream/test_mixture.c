@@ -135,7 +135,7 @@ static void choose(list *l, const char *target, const qn_mixture_model *model, b
     qn_error err = {QN_OK, ""};
     const qn_target *t = qn_target_find(target);
     assert_non_null(t);
-    const qn_status status = qn_mixture_choose(t, model, l->tensors, l->n, &err);
+    const qn_status status = qn_mixture_choose(t, model, NULL, l->tensors, l->n, &err);
     const bool is_ok = !is_refused && has_encoders(l);
     if ((status == QN_OK) != is_ok || (!is_ok && status != QN_E_UNSUPPORTED)) {
         print_error("%s: status %s: %s\n", target, qn_status_name(status), err.message);
@@ -402,14 +402,14 @@ static void test_corners(void **state) {
     for (size_t i = 0; i < sizeof corners / sizeof corners[0]; i++) {
         qn_error err;
         make_list(l, corners[i].sizes);
-        const qn_status status = qn_mixture_choose(qn_target_find(corners[i].target), &corners[i].sizes->model,
+        const qn_status status = qn_mixture_choose(qn_target_find(corners[i].target), &corners[i].sizes->model, NULL,
                                                    l->tensors, l->n, &err);
         assert_true(status == QN_OK || status == QN_E_UNSUPPORTED);
         assert_type(l, corners[i].target, corners[i].name, corners[i].type);
     }
     make_list(l, &odd);
     qn_error err;
-    assert_status(&err, qn_mixture_choose(qn_target_find("Q1_0"), &odd.model, l->tensors, l->n, &err),
+    assert_status(&err, qn_mixture_choose(qn_target_find("Q1_0"), &odd.model, NULL, l->tensors, l->n, &err),
                   QN_E_UNSUPPORTED);
     assert_message_has(&err, "Q1_0");
     free(l);
@@ -444,9 +444,9 @@ static void test_kept(void **state) {
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         qn_mixture_tensor t = {.name = cases[i].name, .shape = cases[i].shape, .unquantized = QN_BF16};
         qn_error err;
-        assert_ok(&err, qn_mixture_choose(qn_target_find("Q8_0"), &model, &t, 1, &err));
+        assert_ok(&err, qn_mixture_choose(qn_target_find("Q8_0"), &model, NULL, &t, 1, &err));
         assert_int_equal(t.type, cases[i].is_kept ? QN_BF16 : QN_Q8_0);
-        assert_ok(&err, qn_mixture_choose(qn_target_find("F16"), &model, &t, 1, &err));
+        assert_ok(&err, qn_mixture_choose(qn_target_find("F16"), &model, NULL, &t, 1, &err));
         assert_int_equal(t.type, cases[i].is_kept ? QN_BF16 : QN_F16);
     }
 }
