@@ -23,13 +23,16 @@ typedef struct qn_pack_options {
     const char *checkpoint; /**< "best", "last" or a step; NULL: best, else last */
     const qn_pack_adapter *adapters; /**< merged in order, after the run's */
     size_t n_adapters;
-    const char *types;   /**< "Q4_K_M,Q8_0,F16"; NULL: what the preset says */
-    const char *preset;  /**< "merge-quantize", "merge", "quantize", "lora", "custom"; NULL: merge-quantize, or custom
+    const char *types; /**< "Q4_K_M,Q8_0,F16"; COPY leaves every type as it is; NULL: what the preset says */
+    const char
+        *preset; /**< "merge-quantize", "merge", "quantize", "lora", "copy", "custom"; NULL: merge-quantize, or custom
                               when types are given */
     const char *out_dir; /**< NULL: gguf beside the run's checkpoints, or in the base or adapter folder */
     const char *name;    /**< {model_name}; NULL: the run's folder name, else the base's */
-    const char *outtype; /**< "f32", "f16", "bf16", "auto": the unquantised file's type; NULL: auto */
-    const char *pre;     /**< pre-tokenizer name that overrides recognition */
+    const char *outtype; /**< "f32", "f16", "bf16", "auto": the unquantised weights' type; NULL: auto */
+    bool to_hf;      /**< write a Hugging Face folder (safetensors, config, tokenizer) instead of GGUF files; out_dir
+                              is the folder itself, split_max_bytes 5 GB when it is 0 */
+    const char *pre; /**< pre-tokenizer name that overrides recognition */
     uint64_t split_max_bytes;   /**< shards of at most this many bytes of tensors; 0: one file */
     uint64_t split_max_tensors; /**< shards of at most this many tensors; 0: no limit */
     bool allow_nan;             /**< NaN and infinity in weights warn instead of ending the job */

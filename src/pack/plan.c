@@ -29,15 +29,22 @@ static qn_status open_model(qn_plan *plan, const qn_pack_options *options, qn_jo
         .fallback_dir = in->fallback_dir,
         .name = in->model_name,
         .pre = options->pre,
+        .pruned_layers = options->pruned_layers,
+        .n_pruned_layers = options->n_pruned_layers,
+        .overrides = options->kv_overrides,
+        .n_overrides = options->n_kv_overrides,
         .job = job,
     };
-    return qn_model_open(&request, &plan->model, err);
+    return plan->to_hf ? qn_model_open_hf(&request, &plan->model, err) : qn_model_open(&request, &plan->model, err);
 }
 
 /* What the run will ask of the options, which need not outlive the plan's making. */
 static void take_options(qn_plan *plan, const qn_pack_options *options, const qn_job *job) {
     plan->n_threads = qn_job_threads(job);
+    plan->to_hf = options->to_hf;
+    plan->effort = options->effort;
     plan->allow_nan = options->allow_nan;
+    plan->allow_requantize = options->allow_requantize;
     plan->force = options->force;
     plan->no_sync = options->no_sync;
     plan->no_verify = options->no_verify;
@@ -67,6 +74,17 @@ static uint64_t hash_hparams(const qn_hparams *p, uint64_t seed) {
     return h;
 }
 
+static uint64_t hash_importance(const qn_plan *plan, uint64_t seed) {
+    for (uint64_t i = 0; i < plan->model->n_tensors; i++) {
+        if (plan->importance[i] != NULL) {
+            const qn_shape *shape = &plan->model->tensors[i].shape;
+            const uint64_t n = qn_shape_cols(shape) * qn_plan_n_matrices(shape);
+            seed = qn_hash64(plan->importance[i], (size_t)n * sizeof(float), seed + i);
+        }
+    }
+    return seed;
+}
+
 /*
  * Sums what decides the bytes: this version of the program, the sources as they are now, and the headers with all
  * types and offsets.
@@ -81,6 +99,7 @@ static uint64_t fingerprint(const qn_plan *plan) {
             h = qn_hash64(&adapter->parts[k].scale, sizeof adapter->parts[k].scale, h);
         }
     }
+    h = qn_hash64(&plan->effort, sizeof plan->effort, hash_importance(plan, h));
     for (uint32_t f = 0; f < plan->n_files; f++) {
         h = qn_hash64(plan->files[f].header.data, plan->files[f].header.len, h);
         h = qn_hash64(plan->files[f].path, strlen(plan->files[f].path), h);
@@ -90,7 +109,7 @@ static uint64_t fingerprint(const qn_plan *plan) {
 
 static void warn_of_types(const qn_plan *plan, qn_job *job) {
     for (size_t i = 0; i < plan->preset.n_targets; i++) {
-        if (qn_target_wants_imatrix(plan->preset.targets[i])) {
+        if (plan->imatrix == NULL && qn_target_wants_imatrix(plan->preset.targets[i])) {
             qn_job_warn(job,
                         "%s without an importance matrix loses much of the model; Q2_K is a little larger and better",
                         plan->preset.targets[i]->name);
@@ -101,8 +120,12 @@ static void warn_of_types(const qn_plan *plan, qn_job *job) {
 static qn_status build(qn_plan *plan, const qn_pack_options *options, qn_job *job, qn_error *err) {
     take_options(plan, options, job);
     QN_TRY(qn_plan_find_inputs(plan, options, job, err));
-    QN_TRY(qn_preset_resolve(options->preset, options->types, plan->inputs.n_adapters > 0, &plan->preset, err));
+    const bool has_budget = options->target_size_bytes > 0 || options->target_bpw > 0;
+    QN_TRY(qn_preset_resolve(options->preset, options->types, plan->inputs.n_adapters > 0, has_budget, &plan->preset,
+                             err));
     QN_TRY(open_model(plan, options, job, err));
+    QN_TRY(qn_plan_read_imatrix(plan, options, job, err));
+    QN_TRY(qn_plan_read_types(plan, options, err));
     QN_TRY(qn_plan_lay_out(plan, options, err));
     warn_of_types(plan, job);
     plan->fingerprint = fingerprint(plan);
@@ -141,6 +164,7 @@ void qn_plan_free(qn_plan *plan) {
         qn_buffer_clear(&plan->files[f].header);
     }
     free(plan->files);
+    qn_imatrix_close(plan->imatrix);
     qn_model_close(plan->model);
     qn_run_close(plan->inputs.run);
     qn_arena_free(plan->arena);
@@ -152,12 +176,34 @@ static uint64_t bytes_held(const char *path) {
     return stat(path, &st) == 0 ? (uint64_t)st.st_blocks * 512 : 0;
 }
 
+static bool is_same_file(const char *a, const char *b) {
+    struct stat x;
+    struct stat y;
+    return stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+}
+
+/* No output may take the place of what it is made from. */
+static qn_status check_sources(const qn_plan *plan, const char *path, qn_error *err) {
+    for (uint64_t i = 0; i < qn_archive_n_files(plan->model->archive); i++) {
+        if (is_same_file(path, qn_file_path(qn_archive_file_at(plan->model->archive, i)))) {
+            return qn_fail(err, QN_E_USAGE,
+                           "%s: is read by this job and cannot be replaced by it; pass another --out "
+                           "or --name",
+                           path);
+        }
+    }
+    return QN_OK;
+}
+
 qn_status qn_plan_check_disk(qn_plan *plan, qn_error *err) {
     plan->resumes = qn_is_file(plan->journal_path);
     for (uint32_t f = 0; f < plan->n_files; f++) {
         const char *path = plan->files[f].path;
         if (qn_is_dir(path)) {
             return qn_fail(err, QN_E_EXISTS, "%s: is a folder", path);
+        }
+        if (plan->model->archive != NULL && qn_is_file(path)) {
+            QN_TRY(check_sources(plan, path, err));
         }
         if (qn_is_file(path) && !plan->force && !plan->resumes) {
             return qn_fail(err, QN_E_EXISTS,

@@ -4,13 +4,14 @@
 #define QUERN_PACK_PLAN_H
 
 #include "container/gguf.h"
+#include "container/imatrix.h"
 #include "model/model.h"
 #include "model/training_run.h"
 #include "pack/preset.h"
 #include "quern/pack.h"
 #include "stream/executor.h"
 
-/** A file of an output: the whole of it, or one shard. */
+/** A file of an output: the whole of it, one shard, or a small file beside the weights (no tensors, all header). */
 typedef struct qn_plan_file {
     const char *path;      /**< final name */
     const char *part_path; /**< while it is being written */
@@ -23,8 +24,9 @@ typedef struct qn_plan_file {
 /** An output: the model in one type. */
 typedef struct qn_plan_output {
     const char *type_name;     /**< "Q4_K_M", "BF16" */
-    const qn_target *target;   /**< NULL for the unquantised file and for adapters */
+    const qn_target *target;   /**< NULL for unquantised weights and for adapters */
     uint32_t file_type;        /**< general.file_type */
+    const char *path;          /**< what a person is told: the first file, or a Hugging Face folder */
     const char *stem;          /**< path without ".gguf" */
     qn_placed_tensor *tensors; /**< [model->n_tensors] types, offsets, sizes */
     uint32_t first_file;       /**< its files are a run of the plan's */
@@ -35,7 +37,8 @@ typedef struct qn_plan_output {
 
 /** How the inputs were found. */
 typedef struct qn_plan_inputs {
-    const char *base_dir;     /**< folder whose config and weights are packed */
+    const char *base_dir;     /**< folder whose config and weights are packed, or a GGUF file */
+    bool is_gguf;             /**< the base is a GGUF file */
     const char *fallback_dir; /**< further folder for vocabulary files; NULL */
     qn_adapter_ref *adapters;
     uint64_t n_adapters;
@@ -53,13 +56,19 @@ struct qn_plan {
     qn_preset preset;
     qn_model *model;
     qn_dtype outtype; /**< type of matrices in the unquantised file */
+    bool has_outtype; /**< it was asked for */
+    bool to_hf;       /**< outputs are Hugging Face folders */
+    qn_mixture_options mixture;
+    qn_imatrix *imatrix;      /**< NULL: none */
+    const float **importance; /**< [model->n_tensors] of each tensor's columns, or NULL; all NULL without a matrix */
+    qn_effort effort;
     qn_plan_output *outputs;
     uint32_t n_outputs;
     qn_plan_file *files;
     uint32_t n_files;
     qn_stream_plan stream;
     unsigned n_threads;
-    bool allow_nan, force, no_sync, no_verify;
+    bool allow_nan, allow_requantize, force, no_sync, no_verify;
     uint64_t disk_bytes;      /**< all outputs */
     uint64_t disk_free_bytes; /**< what they may take, .part files that will be reused included */
     uint64_t memory_bytes;
@@ -70,6 +79,25 @@ struct qn_plan {
 
 /** Finds base, adapters, checkpoint, names and folder. Fills plan->inputs. */
 QN_NODISCARD qn_status qn_plan_find_inputs(qn_plan *plan, const qn_pack_options *options, qn_job *job, qn_error *err);
+
+/** Opens the importance matrix, if any, and gives the model's tensors their columns. Tells what it covers. */
+QN_NODISCARD qn_status qn_plan_read_imatrix(qn_plan *plan, const qn_pack_options *options, qn_job *job, qn_error *err);
+
+/** Matrices of a tensor that have columns of importance of their own: 1, or the number of experts. */
+uint64_t qn_plan_n_matrices(const qn_shape *shape);
+
+/** Reads what the options say of types: plan->outtype and plan->mixture. The model is open. */
+QN_NODISCARD qn_status qn_plan_read_types(qn_plan *plan, const qn_pack_options *options, qn_error *err);
+
+/** Gives an output its tensors with their types. */
+QN_NODISCARD qn_status qn_plan_choose_types(qn_plan *plan, qn_plan_output *output, qn_error *err);
+
+/** Lays out the files of an output that is a Hugging Face folder. Appends to plan->files. */
+QN_NODISCARD qn_status qn_plan_lay_out_hf(qn_plan *plan, qn_plan_output *output, const qn_pack_options *options,
+                                          qn_error *err);
+
+/** Appends a file to the plan and counts it as the output's; *out lives until the next one. */
+QN_NODISCARD qn_status qn_plan_add_file(qn_plan *plan, qn_plan_output *output, qn_plan_file **out, qn_error *err);
 
 /** Decides outputs, types, files and offsets; builds headers. The model is open. */
 QN_NODISCARD qn_status qn_plan_lay_out(qn_plan *plan, const qn_pack_options *options, qn_error *err);

@@ -4,6 +4,7 @@
 
 #include "base/worker.h"
 
+#include <stdio.h>
 #include <string.h>
 
 enum { MAX_CONFIG_BYTES = 64 << 20 };
@@ -12,9 +13,9 @@ static qn_status nomem(qn_error *err) {
     return qn_fail_nomem(err, "plan", 0);
 }
 
-/* A folder as given, or a Hub name in the local cache. */
+/* A folder or a GGUF file as given, or a Hub name in the local cache. */
 static qn_status find_dir(qn_plan *plan, const char *name, const char **dir, qn_error *err) {
-    if (qn_is_dir(name)) {
+    if (qn_is_dir(name) || qn_is_file(name)) {
         *dir = qn_arena_string(plan->arena, name);
         return *dir == NULL ? nomem(err) : QN_OK;
     }
@@ -47,7 +48,9 @@ static qn_status find_base(qn_plan *plan, const qn_pack_options *options, qn_err
         return options->base == NULL ? QN_OK : find_dir(plan, options->base, &in->fallback_dir, err);
     }
     if (options->base != NULL) {
-        return find_dir(plan, options->base, &in->base_dir, err);
+        QN_TRY(find_dir(plan, options->base, &in->base_dir, err));
+        in->is_gguf = qn_is_file(in->base_dir);
+        return QN_OK;
     }
     if (in->n_adapters == 0) {
         return qn_fail(err, QN_E_USAGE,
@@ -81,7 +84,8 @@ static qn_status find_fallback(qn_plan *plan, qn_error *err) {
     if (path == NULL) {
         return nomem(err);
     }
-    if (in->fallback_dir != NULL || qn_json_load_object(path, MAX_CONFIG_BYTES, &config, &ignored) != QN_OK) {
+    if (in->is_gguf || in->fallback_dir != NULL ||
+        qn_json_load_object(path, MAX_CONFIG_BYTES, &config, &ignored) != QN_OK) {
         return QN_OK;
     }
     const char *name = qn_json_string(config, "_name_or_path");
@@ -125,16 +129,63 @@ static const char *hub_name(qn_arena *arena, const char *dir) {
     return name;
 }
 
+/* Cuts "-00001-of-00003" off a name without its ".gguf". */
+static void cut_shard(char *name) {
+    const size_t n = strlen(name);
+    unsigned no = 0;
+    unsigned count = 0;
+    int end = 0;
+    if (n > 15 && sscanf(name + n - 15, "-%5u-of-%5u%n", &no, &count, &end) == 2 && end == 15) {
+        name[n - 15] = '\0';
+    }
+}
+
+/* Cuts "-Q8_0" or ".f16" off a name. */
+static void cut_type(char *name) {
+    const size_t n = strlen(name);
+    size_t at = n;
+    qn_dtype type = QN_F32;
+    while (at > 0 && name[at - 1] != '-' && name[at - 1] != '.') {
+        at--;
+    }
+    if (at > 1 && (qn_dtype_find(name + at, &type) || qn_target_find(name + at) != NULL)) {
+        name[at - 1] = '\0';
+    }
+}
+
+/* The model's name out of a GGUF file's: "dir/NAME-F16-00001-of-00002.gguf". */
+static const char *gguf_name(qn_arena *arena, const char *path) {
+    char *name = qn_path_base(arena, path);
+    const size_t n = name == NULL ? 0 : strlen(name);
+    if (n > 5 && strcmp(name + n - 5, ".gguf") == 0) {
+        name[n - 5] = '\0';
+    }
+    if (name != NULL) {
+        cut_shard(name);
+        cut_type(name);
+    }
+    return name;
+}
+
 /* What the outputs are called when neither --name nor a run says. */
-static const char *base_name(qn_arena *arena, const char *dir) {
-    const char *name = hub_name(arena, dir);
-    return name != NULL ? name : qn_path_base(arena, dir);
+static const char *base_name(qn_arena *arena, const qn_plan_inputs *in) {
+    const char *name = in->is_gguf ? gguf_name(arena, in->base_dir) : hub_name(arena, in->base_dir);
+    return name != NULL ? name : qn_path_base(arena, in->base_dir);
 }
 
 /* Where the outputs go when --out does not say: beside what was trained; never into the Hub's cache. */
-static const char *default_out_dir(qn_arena *arena, const qn_plan_inputs *in) {
+static const char *default_out_dir(qn_arena *arena, const qn_plan_inputs *in, bool to_hf) {
     const char *home = in->run != NULL ? in->run->dir : in->n_adapters > 0 ? in->adapters[0].dir : in->base_dir;
-    return qn_path_join(arena, hub_name(arena, home) != NULL ? "" : home, "gguf");
+    const bool is_cache = hub_name(arena, home) != NULL;
+    if (to_hf) {
+        const char *parent = is_cache ? "" : qn_path_parent(arena, home);
+        const char *name = qn_arena_printf(arena, "%s-hf", in->model_name);
+        return parent == NULL || name == NULL ? NULL : qn_path_join(arena, parent, name);
+    }
+    if (home == in->base_dir && in->is_gguf) {
+        return qn_path_parent(arena, home);
+    }
+    return qn_path_join(arena, is_cache ? "" : home, "gguf");
 }
 
 static qn_status name_outputs(qn_plan *plan, const qn_pack_options *options, qn_error *err) {
@@ -142,15 +193,17 @@ static qn_status name_outputs(qn_plan *plan, const qn_pack_options *options, qn_
     if (options->name != NULL) {
         in->model_name = qn_arena_string(plan->arena, options->name);
     } else {
-        in->model_name = in->run != NULL ? qn_arena_string(plan->arena, in->run->name)
-                                         : base_name(plan->arena, in->base_dir);
+        in->model_name = in->run != NULL ? qn_arena_string(plan->arena, in->run->name) : base_name(plan->arena, in);
+    }
+    if (in->model_name == NULL) {
+        return nomem(err);
     }
     in->out_dir = options->out_dir != NULL ? qn_arena_string(plan->arena, options->out_dir)
-                                           : default_out_dir(plan->arena, in);
+                                           : default_out_dir(plan->arena, in, options->to_hf);
     if (in->n_adapters > 0) {
         in->adapter_name = qn_path_base(plan->arena, in->adapters[0].dir);
     }
-    if (in->model_name == NULL || in->out_dir == NULL || (in->n_adapters > 0 && in->adapter_name == NULL)) {
+    if (in->out_dir == NULL || (in->n_adapters > 0 && in->adapter_name == NULL)) {
         return nomem(err);
     }
     if (!qn_is_plain_name(in->model_name) || strlen(in->model_name) > 200) {

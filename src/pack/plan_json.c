@@ -92,7 +92,7 @@ static json_t *output_json(maker *m, const qn_plan *plan, const qn_plan_output *
     json_t *o = json_object();
     json_t *tensors = json_array();
     put(m, o, "type", text_of(output->type_name));
-    put(m, o, "path", text_of(plan->files[output->first_file].path));
+    put(m, o, "path", text_of(output->path));
     put(m, o, "files", files_json(m, plan, output));
     put(m, o, "size_bytes", count(output->size_bytes));
     put(m, o, "bits_per_weight", json_real(qn_plan_bits_per_weight(plan, output)));

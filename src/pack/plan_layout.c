@@ -1,83 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* plan_layout.c: every output's types, files, shards and offsets. */
+/* plan_layout.c: every output's files, shards and offsets. */
 #include "pack/plan.h"
 
 #include <string.h>
-
-/* Tensors that stay float32 in any file. Source: facts/architectures.md 0.5. */
-static bool stays_f32(const qn_model_tensor *t) {
-    static const char *const names[] = {"position_embd.weight", "token_types.weight", "ffn_gate_inp"};
-    const size_t n = strlen(t->name);
-    if (t->is_generated || t->shape.n_dims < 2 || strstr(t->name, "_norm.weight") != NULL) {
-        return true;
-    }
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
-        if (strstr(t->name, names[i]) != NULL) {
-            return true;
-        }
-    }
-    return n < 7 || strcmp(t->name + n - 7, ".weight") != 0;
-}
-
-/* --outtype, or the type of the source's first matrix. */
-static qn_status choose_outtype(qn_plan *plan, const char *outtype, qn_error *err) {
-    if (outtype != NULL && strcmp(outtype, "auto") != 0) {
-        static const struct {
-            const char *name;
-            qn_dtype type;
-        } rows[] = {{"f32", QN_F32}, {"f16", QN_F16}, {"bf16", QN_BF16}};
-        for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-            if (strcmp(outtype, rows[i].name) == 0) {
-                plan->outtype = rows[i].type;
-                return QN_OK;
-            }
-        }
-        return qn_fail(err, QN_E_USAGE, "--outtype '%.40s': f32, f16, bf16 or auto is expected", outtype);
-    }
-    plan->outtype = QN_F32;
-    for (uint64_t i = 0; !plan->preset.exports_adapter && i < plan->model->n_tensors; i++) {
-        if (!stays_f32(&plan->model->tensors[i])) {
-            const qn_dtype type = qn_recipe_source_type(plan->model->tensors[i].recipe);
-            plan->outtype = type == QN_BF16 || type == QN_F16 ? type : QN_F32;
-            break;
-        }
-    }
-    return QN_OK;
-}
-
-static qn_dtype unquantized_type(const qn_plan *plan, const qn_model_tensor *t) {
-    if (plan->preset.exports_adapter) {
-        return plan->outtype;
-    }
-    return stays_f32(t) ? QN_F32 : plan->outtype;
-}
-
-static qn_status choose_types(qn_plan *plan, qn_plan_output *output, qn_error *err) {
-    const qn_model *model = plan->model;
-    qn_mixture_tensor *mix = qn_arena_array(plan->arena, model->n_tensors, sizeof *mix);
-    output->tensors = qn_arena_array(plan->arena, model->n_tensors, sizeof *output->tensors);
-    if (mix == NULL || output->tensors == NULL) {
-        return qn_fail_nomem(err, "plan", (size_t)model->n_tensors * sizeof *mix);
-    }
-    for (uint64_t i = 0; i < model->n_tensors; i++) {
-        const qn_dtype type = unquantized_type(plan, &model->tensors[i]);
-        mix[i] = (qn_mixture_tensor){
-            .name = model->tensors[i].name, .shape = model->tensors[i].shape, .unquantized = type, .type = type};
-    }
-    if (output->target != NULL) {
-        const qn_mixture_model facts = {
-            .arch = model->arch_name,
-            .n_layer = qn_hp_count(&model->hparams, QN_HP_N_LAYER),
-            .n_head = qn_hp_count(&model->hparams, QN_HP_N_HEAD),
-            .n_head_kv = qn_hp_count(&model->hparams, QN_HP_N_HEAD_KV),
-        };
-        QN_TRY(qn_mixture_choose(output->target, &facts, NULL, mix, model->n_tensors, err));
-    }
-    for (uint64_t i = 0; i < model->n_tensors; i++) {
-        output->tensors[i] = (qn_placed_tensor){.name = mix[i].name, .type = mix[i].type, .shape = mix[i].shape};
-    }
-    return QN_OK;
-}
 
 /* How many of the tensors from first on go into one file. */
 static uint64_t shard_len(const uint64_t *sizes, uint64_t first, uint64_t n, uint64_t max_bytes, uint64_t max_tensors) {
@@ -111,17 +36,28 @@ static qn_status tensor_sizes(qn_plan *plan, const qn_plan_output *output, uint6
     return QN_OK;
 }
 
+/* What a job's importance matrix was stands in the files it was used for. */
+static bool is_of_imatrix(const qn_plan *plan, const qn_plan_output *output, const char *key) {
+    return plan->imatrix != NULL && output->target == NULL && strncmp(key, "quantize.imatrix.", 17) == 0;
+}
+
 /* The metadata of file no of count: everything in the first, where it stands in every one of a set. */
 static qn_meta meta_of(const qn_plan *plan, const qn_plan_output *output, uint64_t no, uint64_t count) {
     qn_meta meta = qn_meta_new(plan->arena);
     for (uint64_t i = 0; no == 0 && i < plan->model->meta.n; i++) {
+        if (is_of_imatrix(plan, output, plan->model->meta.entries[i].key)) {
+            continue;
+        }
         qn_meta_set(&meta, plan->model->meta.entries[i].key, plan->model->meta.entries[i].value);
     }
     if (no == 0) {
-        if (!plan->preset.exports_adapter) {
+        const bool is_copy = output->target == &qn_copy_target || plan->preset.copies;
+        if (!plan->preset.exports_adapter && !(is_copy && qn_meta_find(&meta, "general.file_type") != NULL)) {
             qn_meta_set_u32(&meta, "general.file_type", output->file_type);
         }
-        qn_meta_set_u32(&meta, "general.quantization_version", 2);
+        if (!is_copy || !plan->inputs.is_gguf) {
+            qn_meta_set_u32(&meta, "general.quantization_version", 2);
+        }
     }
     if (count > 1) {
         qn_meta_set_u16(&meta, "split.no", (uint16_t)no);
@@ -147,25 +83,51 @@ static qn_status lay_out_file(qn_plan *plan, qn_plan_output *output, uint64_t no
     return qn_buffer_status(&file->header, err);
 }
 
+/* How many of the tensors from first on lie in one file of the base. */
+static uint64_t same_file_len(const qn_plan *plan, uint64_t first) {
+    const qn_model *model = plan->model;
+    const qn_archive_tensor *t = qn_archive_find(model->archive, model->tensors[first].source);
+    uint64_t count = 1;
+    while (t != NULL && first + count < model->n_tensors) {
+        const qn_archive_tensor *next = qn_archive_find(model->archive, model->tensors[first + count].source);
+        if (next == NULL || next->file != t->file) {
+            break;
+        }
+        count++;
+    }
+    return count;
+}
+
+qn_status qn_plan_add_file(qn_plan *plan, qn_plan_output *output, qn_plan_file **out, qn_error *err) {
+    if (output->n_files == UINT16_MAX) {
+        return qn_fail(err, QN_E_USAGE, "the split would make more than %d files: raise the limit", UINT16_MAX);
+    }
+    qn_plan_file *files = qn_resize_array(plan->files, (uint64_t)plan->n_files + 1, sizeof *files);
+    if (files == NULL) {
+        return qn_fail_nomem(err, "plan", sizeof *files);
+    }
+    plan->files = files;
+    *out = &files[plan->n_files++];
+    **out = (qn_plan_file){0};
+    output->n_files++;
+    return QN_OK;
+}
+
 /* Cuts an output into files and lays each out. Appends to plan->files. */
 static qn_status lay_out_output(qn_plan *plan, qn_plan_output *output, const qn_pack_options *options, qn_error *err) {
     const uint64_t n = plan->model->n_tensors;
     uint64_t *sizes = NULL;
     QN_TRY(tensor_sizes(plan, output, &sizes, err));
+    const bool keeps_files = options->keep_split && plan->inputs.is_gguf;
     output->first_file = plan->n_files;
     for (uint64_t first = 0; first < n;) {
-        const uint64_t count = shard_len(sizes, first, n, options->split_max_bytes, options->split_max_tensors);
-        if (output->n_files == UINT16_MAX) {
-            return qn_fail(err, QN_E_USAGE, "the split would make more than %d files: raise the limit", UINT16_MAX);
-        }
-        qn_plan_file *files = qn_resize_array(plan->files, (uint64_t)plan->n_files + 1, sizeof *files);
-        if (files == NULL) {
-            return qn_fail_nomem(err, "plan", sizeof *files);
-        }
-        plan->files = files;
-        plan->files[plan->n_files++] = (qn_plan_file){.first_tensor = first, .n_tensors = count};
-        output->n_files++;
-        first += count;
+        qn_plan_file *file = NULL;
+        QN_TRY(qn_plan_add_file(plan, output, &file, err));
+        file->first_tensor = first;
+        file->n_tensors = keeps_files
+            ? same_file_len(plan, first)
+            : shard_len(sizes, first, n, options->split_max_bytes, options->split_max_tensors);
+        first += file->n_tensors;
     }
     for (uint64_t no = 0; no < output->n_files; no++) {
         QN_TRY(lay_out_file(plan, output, no, output->n_files, err));
@@ -173,6 +135,7 @@ static qn_status lay_out_output(qn_plan *plan, qn_plan_output *output, const qn_
     for (uint64_t i = 0; i < n; i++) {
         output->tensor_bytes += sizes[i];
     }
+    output->path = plan->files[output->first_file].path;
     return QN_OK;
 }
 
@@ -180,8 +143,26 @@ static uint32_t file_type_of(qn_dtype type) {
     return type == QN_F32 ? 0 : type == QN_F16 ? 1 : 32;
 }
 
+/* {model_name}.gguf, {checkpoint_name}-lora.gguf, or a folder. */
+static qn_status add_plain_output(qn_plan *plan, const char *plain, qn_error *err) {
+    const qn_plan_inputs *in = &plan->inputs;
+    qn_plan_output *output = &plan->outputs[plan->n_outputs++];
+    output->type_name = plan->preset.copies ? qn_copy_target.name : qn_dtype_get(plan->outtype)->name;
+    output->file_type = file_type_of(plan->outtype);
+    output->stem = plan->preset.exports_adapter
+        ? qn_arena_printf(plan->arena, "%s/%s-lora", in->out_dir, in->adapter_name)
+        : plain;
+    return output->stem == NULL ? qn_fail_nomem(err, "plan", 0) : QN_OK;
+}
+
+/* "4.25bpw", "4.50GB": what a budget is called in a file's name. */
+static const char *budget_name(const qn_plan *plan, const qn_pack_options *options) {
+    return options->target_bpw > 0 ? qn_arena_printf(plan->arena, "%.4gbpw", options->target_bpw)
+                                   : qn_arena_printf(plan->arena, "%.4gGB", (double)options->target_size_bytes / 1e9);
+}
+
 /* Lists the outputs a preset asks for. */
-static qn_status list_outputs(qn_plan *plan, qn_error *err) {
+static qn_status list_outputs(qn_plan *plan, const qn_pack_options *options, qn_error *err) {
     const qn_plan_inputs *in = &plan->inputs;
     plan->outputs = qn_arena_array(plan->arena, plan->preset.n_targets + 1, sizeof *plan->outputs);
     const char *plain = qn_path_join(plan->arena, in->out_dir, in->model_name);
@@ -189,27 +170,25 @@ static qn_status list_outputs(qn_plan *plan, qn_error *err) {
         return qn_fail_nomem(err, "plan", 0);
     }
     if (plan->preset.exports_adapter || plan->preset.keeps_unquantized) {
-        qn_plan_output *output = &plan->outputs[plan->n_outputs++];
-        output->type_name = qn_dtype_get(plan->outtype)->name;
-        output->file_type = file_type_of(plan->outtype);
-        output->stem = plan->preset.exports_adapter
-            ? qn_arena_printf(plan->arena, "%s/%s-lora", in->out_dir, in->adapter_name)
-            : plain;
-        if (output->stem == NULL) {
-            return qn_fail_nomem(err, "plan", 0);
-        }
+        QN_TRY(add_plain_output(plan, plain, err));
     }
     for (size_t i = 0; i < plan->preset.n_targets; i++) {
         qn_plan_output *output = &plan->outputs[plan->n_outputs++];
         output->target = plan->preset.targets[i];
-        output->type_name = output->target->name;
+        output->type_name = output->target == &qn_budget_target ? budget_name(plan, options) : output->target->name;
         output->file_type = output->target->file_type;
-        output->stem = qn_arena_printf(plan->arena, "%s-%s", plain, output->target->name);
+        output->stem = output->type_name == NULL ? NULL
+                                                 : qn_arena_printf(plan->arena, "%s-%s", plain, output->type_name);
         if (output->stem == NULL) {
             return qn_fail_nomem(err, "plan", 0);
         }
     }
     return QN_OK;
+}
+
+/* What the work on weights is told under. */
+static const char *stage_of(const qn_plan *plan) {
+    return plan->preset.n_targets > 0 ? "Quantization" : plan->to_hf ? "Safetensors export" : "GGUF conversion";
 }
 
 /* What the executor runs: each tensor's place in every output. */
@@ -230,7 +209,9 @@ static qn_status build_stream(qn_plan *plan, qn_error *err) {
     for (uint64_t i = 0; i < model->n_tensors; i++) {
         qn_stream_tensor *t = &stream->tensors[i];
         *t = (qn_stream_tensor){.name = model->tensors[i].name, .recipe = model->tensors[i].recipe};
-        t->stage = plan->preset.n_targets > 0 ? "Quantization" : "GGUF conversion";
+        t->importance = plan->importance[i];
+        t->matrix_rows = qn_shape_rows(&model->tensors[i].shape) / qn_plan_n_matrices(&model->tensors[i].shape);
+        t->stage = stage_of(plan);
         t->places = qn_arena_array(plan->arena, plan->n_outputs, sizeof *t->places);
         if (t->places == NULL) {
             return qn_fail_nomem(err, "plan", 0);
@@ -257,11 +238,11 @@ double qn_plan_bits_per_weight(const qn_plan *plan, const qn_plan_output *output
 }
 
 qn_status qn_plan_lay_out(qn_plan *plan, const qn_pack_options *options, qn_error *err) {
-    QN_TRY(choose_outtype(plan, options->outtype, err));
-    QN_TRY(list_outputs(plan, err));
+    QN_TRY(list_outputs(plan, options, err));
     for (uint32_t o = 0; o < plan->n_outputs; o++) {
-        QN_TRY(choose_types(plan, &plan->outputs[o], err));
-        QN_TRY(lay_out_output(plan, &plan->outputs[o], options, err));
+        QN_TRY(qn_plan_choose_types(plan, &plan->outputs[o], err));
+        QN_TRY(plan->to_hf ? qn_plan_lay_out_hf(plan, &plan->outputs[o], options, err)
+                           : lay_out_output(plan, &plan->outputs[o], options, err));
         plan->disk_bytes += plan->outputs[o].size_bytes;
     }
     return build_stream(plan, err);

@@ -8,6 +8,9 @@
 #include <stdio.h>
 #include <string.h>
 
+const qn_target qn_copy_target = {"COPY", 0, QN_F32};
+const qn_target qn_budget_target = {"budget", 0, QN_F32};
+
 enum { MAX_TYPE_NAME = 31, N_NEAREST = 3, MAX_LIST_BYTES = 1024 };
 
 /* What each preset does, and what it takes. */
@@ -29,6 +32,8 @@ static const preset_row rows[] = {
      "preset quantize works on the base alone: leave out --run and --adapter, or use preset merge-quantize"},
     {"lora", false, true, false, NULL,
      "preset lora writes the adapter alone and does not quantise: leave out the types, or use preset custom", NULL},
+    {"copy", true, false, true, NULL,
+     "preset copy leaves every type as it is: leave out the types, or use preset custom", NULL},
     {"custom", true, false, false, NULL, NULL, NULL},
 };
 enum { N_ROWS = sizeof rows / sizeof rows[0] };
@@ -77,10 +82,15 @@ static qn_status fail_unknown_type(const char *name, qn_error *err) {
                    n > 2 ? near[1] : "", n > 1 ? " or " : "", n > 1 ? near[n - 1] : "");
 }
 
+static bool is_copy(const char *name) {
+    return strlen(name) == 4 && toupper((unsigned char)name[0]) == 'C' && toupper((unsigned char)name[1]) == 'O' &&
+        toupper((unsigned char)name[2]) == 'P' && toupper((unsigned char)name[3]) == 'Y';
+}
+
 /* Adds one type of the list, unless it is there already. */
 static qn_status add_type(const char *name, qn_preset *out, qn_error *err) {
     char list[MAX_LIST_BYTES];
-    const qn_target *target = qn_target_find(name);
+    const qn_target *target = is_copy(name) ? &qn_copy_target : qn_target_find(name);
     if (target == NULL) {
         return fail_unknown_type(name, err);
     }
@@ -138,12 +148,13 @@ static const preset_row *find_row(const char *name) {
     return NULL;
 }
 
-qn_status qn_preset_resolve(const char *preset, const char *types, bool has_adapter, qn_preset *out, qn_error *err) {
-    const char *name = preset != NULL ? preset : types != NULL ? "custom" : "merge-quantize";
+qn_status qn_preset_resolve(const char *preset, const char *types, bool has_adapter, bool has_budget, qn_preset *out,
+                            qn_error *err) {
+    const char *name = preset != NULL ? preset : types != NULL || has_budget ? "custom" : "merge-quantize";
     const preset_row *row = find_row(name);
     if (row == NULL) {
         return qn_fail(err, QN_E_USAGE,
-                       "there is no preset '%.100s': use merge-quantize, merge, quantize, lora or custom", name);
+                       "there is no preset '%.100s': use merge-quantize, merge, quantize, lora, copy or custom", name);
     }
     if (types != NULL && row->refuses_types != NULL) {
         return qn_fail(err, QN_E_USAGE, "%s", row->refuses_types);
@@ -154,14 +165,25 @@ qn_status qn_preset_resolve(const char *preset, const char *types, bool has_adap
     if (row->exports_adapter && !has_adapter) {
         return qn_fail(err, QN_E_USAGE, "preset lora writes an adapter: name one with --run or --adapter");
     }
-    if (types == NULL && row->default_types == NULL && !row->exports_adapter && !row->keeps_unquantized) {
+    if (has_budget && row->refuses_types != NULL) {
+        return qn_fail(err, QN_E_USAGE, "%s", row->refuses_types);
+    }
+    if (types == NULL && !has_budget && row->default_types == NULL && !row->exports_adapter &&
+        !row->keeps_unquantized) {
         return qn_fail(err, QN_E_USAGE, "preset custom needs types: name them as in -t Q4_K_M,Q8_0");
     }
     *out = (qn_preset){.name = row->name,
                        .merges = row->merges && has_adapter,
                        .exports_adapter = row->exports_adapter,
                        .to_gguf = true,
-                       .keeps_unquantized = row->keeps_unquantized};
-    const char *wanted = types != NULL ? types : row->default_types;
-    return wanted == NULL ? QN_OK : read_types(wanted, out, err);
+                       .keeps_unquantized = row->keeps_unquantized,
+                       .copies = strcmp(row->name, "copy") == 0};
+    const char *wanted = types != NULL || has_budget ? types : row->default_types;
+    if (wanted != NULL) {
+        QN_TRY(read_types(wanted, out, err));
+    }
+    if (has_budget && out->n_targets < QN_PRESET_MAX_TARGETS) {
+        out->targets[out->n_targets++] = &qn_budget_target;
+    }
+    return QN_OK;
 }

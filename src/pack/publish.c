@@ -48,11 +48,12 @@ static qn_status check_names(const press *p, qn_error *err) {
 static qn_status write_padding(const press *p, const qn_plan_output *output, uint32_t f, qn_error *err) {
     static const unsigned char zeros[QN_GGUF_ALIGNMENT] = {0};
     const qn_plan_file *file = &p->plan->files[f];
-    for (uint64_t i = file->first_tensor; i < file->first_tensor + file->n_tensors; i++) {
+    const uint64_t end_tensor = file->first_tensor + file->n_tensors;
+    for (uint64_t i = file->first_tensor; i < end_tensor; i++) {
         const uint64_t end = output->tensors[i].file_off + output->tensors[i].size_bytes;
-        const size_t n = (size_t)((QN_GGUF_ALIGNMENT - end % QN_GGUF_ALIGNMENT) % QN_GGUF_ALIGNMENT);
-        if (n > 0) {
-            QN_TRY(qn_out_write_at(p->plan->stream.files[f].out, end, zeros, n, err));
+        const uint64_t next = i + 1 < end_tensor ? output->tensors[i + 1].file_off : file->size_bytes;
+        if (next > end) {
+            QN_TRY(qn_out_write_at(p->plan->stream.files[f].out, end, zeros, (size_t)(next - end), err));
         }
     }
     return QN_OK;
@@ -181,7 +182,7 @@ static qn_status rename_output(press *p, const qn_plan_output *output, qn_error 
     }
     qn_job_emit(p->job,
                 (qn_event){.kind = QN_EVENT_OUTPUT,
-                           .path = p->plan->files[output->first_file].path,
+                           .path = output->path,
                            .output_type = output->type_name,
                            .bytes_done = output->size_bytes,
                            .bits_per_weight = qn_plan_bits_per_weight(p->plan, output),
@@ -190,8 +191,11 @@ static qn_status rename_output(press *p, const qn_plan_output *output, qn_error 
 }
 
 static qn_status run(press *p, qn_error *err) {
-    const qn_stream_options options = {
-        .level = qn_cpu_detect(), .allow_nan = p->plan->allow_nan, .on_unit = note_unit, .user = p};
+    const qn_stream_options options = {.level = qn_cpu_detect(),
+                                       .effort = p->plan->effort,
+                                       .allow_nan = p->plan->allow_nan,
+                                       .on_unit = note_unit,
+                                       .user = p};
     QN_TRY(prepare(p, err));
     announce(p);
     QN_TRY(qn_stream_run(&p->plan->stream, &p->state, &options, p->job, err));

@@ -192,6 +192,25 @@ static bool has_f16_infinity(const unsigned char *coded, uint64_t n) {
     return n_found > 0;
 }
 
+/** Encodes the unit's rows into the worker's memory: rows of one matrix share a run of importance. */
+static qn_status encode_matrices(unit_work *w, const qn_stream_place *place) {
+    const qn_stream_tensor *t = w->tensor;
+    const uint64_t n_cols = qn_recipe_cols(t->recipe);
+    const uint64_t matrix_rows = t->matrix_rows != 0 ? t->matrix_rows : qn_recipe_rows(t->recipe);
+    for (uint64_t done = 0; done < w->unit.n_rows;) {
+        const uint64_t row = w->unit.first_row + done;
+        const uint64_t left_in_matrix = matrix_rows - row % matrix_rows;
+        const uint64_t left = w->unit.n_rows - done;
+        const uint64_t n = t->importance == NULL || left < left_in_matrix ? left : left_in_matrix;
+        const float *importance = t->importance == NULL ? NULL : t->importance + row / matrix_rows * n_cols;
+        QN_TRY(qn_encode_rows(w->run->options->level, w->run->options->effort, place->type,
+                              w->memory->rows + done * n_cols, n, n_cols, importance,
+                              w->memory->coded + done * place->row_bytes, w->err));
+        done += n;
+    }
+    return QN_OK;
+}
+
 /** The unit's bytes as a type, in the worker's memory. */
 static qn_status encode_rows(unit_work *w, const qn_stream_place *place, const unsigned char **bytes) {
     worker_memory *m = w->memory;
@@ -200,8 +219,7 @@ static qn_status encode_rows(unit_work *w, const qn_stream_place *place, const u
         return QN_OK;
     }
     *bytes = m->coded;
-    QN_TRY(qn_encode_rows(w->run->options->level, w->run->options->effort, place->type, m->rows, w->unit.n_rows,
-                          qn_recipe_cols(w->tensor->recipe), NULL, m->coded, w->err));
+    QN_TRY(encode_matrices(w, place));
     if (place->type == QN_F16 && w->n_nonfinite == 0) {
         w->has_overflow = w->has_overflow || has_f16_infinity(m->coded, n_elements(w));
     }

@@ -75,7 +75,7 @@ static void test_cases(void **state) {
         qn_preset preset;
         qn_error err;
         char found[sizeof err.message];
-        assert_status(&err, qn_preset_resolve(k->preset, k->types, k->has_adapter, &preset, &err), k->status);
+        assert_status(&err, qn_preset_resolve(k->preset, k->types, k->has_adapter, false, &preset, &err), k->status);
         if (k->status == QN_OK) {
             describe(&preset, found, sizeof found);
         } else {
@@ -94,7 +94,7 @@ static void test_nearest(void **state) {
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         qn_preset preset;
         qn_error err;
-        assert_status(&err, qn_preset_resolve(NULL, names[i][0], false, &preset, &err), QN_E_USAGE);
+        assert_status(&err, qn_preset_resolve(NULL, names[i][0], false, false, &preset, &err), QN_E_USAGE);
         assert_message_has(&err, names[i][1]);
     }
 }
@@ -108,7 +108,7 @@ static void test_every_target(void **state) {
         qn_preset preset;
         qn_error err;
         assert_non_null(info);
-        assert_status(&err, qn_preset_resolve("custom", target->name, false, &preset, &err),
+        assert_status(&err, qn_preset_resolve("custom", target->name, false, false, &preset, &err),
                       info->has_encoder ? QN_OK : QN_E_UNSUPPORTED);
         if (info->has_encoder) {
             assert_ptr_equal(preset.targets[0], target);

@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: MIT */
+/* plan_types.c: which element type each tensor of each output has, and what may not be. */
+#include "pack/plan.h"
+
+#include "base/nearest.h"
+#include "stream/type_rules.h"
+
+#include <string.h>
+
+/* Tensors that stay float32 in any file made of a checkpoint. Source: facts/architectures.md 0.5. */
+static bool stays_f32(const qn_model_tensor *t) {
+    static const char *const names[] = {"position_embd.weight", "token_types.weight", "ffn_gate_inp"};
+    const size_t n = strlen(t->name);
+    if (t->is_generated || t->shape.n_dims < 2 || strstr(t->name, "_norm.weight") != NULL) {
+        return true;
+    }
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        if (strstr(t->name, names[i]) != NULL) {
+            return true;
+        }
+    }
+    return n < 7 || strcmp(t->name + n - 7, ".weight") != 0;
+}
+
+static bool is_plain_float(qn_dtype type) {
+    return type == QN_F32 || type == QN_F16 || type == QN_BF16;
+}
+
+static qn_status read_outtype(qn_plan *plan, const char *outtype, qn_error *err) {
+    static const struct {
+        const char *name;
+        qn_dtype type;
+    } rows[] = {{"f32", QN_F32}, {"f16", QN_F16}, {"bf16", QN_BF16}};
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        if (strcmp(outtype, rows[i].name) == 0) {
+            plan->outtype = rows[i].type;
+            plan->has_outtype = true;
+            return QN_OK;
+        }
+    }
+    return qn_fail(err, QN_E_USAGE, "--outtype '%.40s': f32, f16, bf16 or auto is expected", outtype);
+}
+
+/* --outtype, or the type of the source's first matrix; F16 holds what quantised types decode to better than BF16. */
+static qn_status choose_outtype(qn_plan *plan, const char *outtype, qn_error *err) {
+    if (outtype != NULL && strcmp(outtype, "auto") != 0) {
+        return read_outtype(plan, outtype, err);
+    }
+    plan->outtype = QN_F32;
+    for (uint64_t i = 0; !plan->preset.exports_adapter && i < plan->model->n_tensors; i++) {
+        if (!stays_f32(&plan->model->tensors[i])) {
+            const qn_dtype type = qn_recipe_source_type(plan->model->tensors[i].recipe);
+            const bool is_quantized = qn_dtype_get((uint32_t)type)->is_quantized;
+            plan->outtype = is_quantized ? QN_F16 : is_plain_float(type) ? type : QN_F32;
+            break;
+        }
+    }
+    return QN_OK;
+}
+
+/* An element type that --output-tensor-type and the like name. */
+static qn_status read_type(const char *option, const char *name, bool *has, qn_dtype *type, qn_error *err) {
+    const char *all[QN_DTYPE_LIMIT];
+    const char *near[1];
+    uint64_t n = 0;
+    if (name == NULL) {
+        return QN_OK;
+    }
+    *has = qn_dtype_find(name, type) && qn_dtype_get((uint32_t)*type)->has_encoder;
+    if (*has) {
+        return QN_OK;
+    }
+    for (uint32_t id = 0; id < QN_DTYPE_LIMIT; id++) {
+        const qn_dtype_info *info = qn_dtype_get(id);
+        if (info != NULL && info->has_encoder) {
+            all[n++] = info->name;
+        }
+    }
+    const bool has_near = qn_nearest(name, all, n, near, 1) == 1;
+    return qn_fail(err, QN_E_USAGE, "%s '%.40s': is no element type that can be written%s%s%s", option, name,
+                   has_near ? "; did you mean " : "; `quern types` lists them", has_near ? near[0] : "",
+                   has_near ? "?" : "");
+}
+
+qn_status qn_plan_read_types(qn_plan *plan, const qn_pack_options *options, qn_error *err) {
+    qn_mixture_options *m = &plan->mixture;
+    qn_type_rule *rules = NULL;
+    QN_TRY(choose_outtype(plan, options->outtype, err));
+    m->is_pure = options->pure;
+    m->leaves_output = options->leave_output_tensor;
+    QN_TRY(read_type("--output-tensor-type", options->output_tensor_type, &m->has_output_type, &m->output_type, err));
+    QN_TRY(read_type("--token-embedding-type", options->token_embedding_type, &m->has_embedding_type,
+                     &m->embedding_type, err));
+    QN_TRY(qn_type_rules_parse(plan->arena, options->tensor_types, options->n_tensor_types, options->tensor_type_file,
+                               &rules, &m->n_rules, err));
+    m->rules = rules;
+    return QN_OK;
+}
+
+/* The type a tensor has where it is not quantised. */
+static qn_dtype unquantized_type(const qn_plan *plan, const qn_plan_output *output, const qn_model_tensor *t) {
+    const qn_dtype stored = qn_recipe_source_type(t->recipe);
+    if (plan->preset.exports_adapter) {
+        return plan->outtype;
+    }
+    if (plan->to_hf) {
+        return plan->has_outtype || !is_plain_float(stored) ? plan->outtype : stored;
+    }
+    if (!plan->inputs.is_gguf) {
+        return stays_f32(t) ? QN_F32 : plan->outtype;
+    }
+    /* Of a GGUF file, what is not asked to change stays as it is. */
+    const bool changes = output->target == NULL && !plan->preset.copies && !stays_f32(t);
+    return changes ? plan->outtype : stored;
+}
+
+/* Number at ARCH.suffix; of an array its first. */
+static uint64_t arch_count(const qn_model *model, qn_arena *arena, const char *suffix, uint64_t fallback) {
+    uint64_t n = fallback;
+    const char *key = qn_arena_printf(arena, "%s.%s", model->arch_name, suffix);
+    const qn_meta_value *v = key == NULL ? NULL : qn_meta_find(&model->meta, key);
+    if (v != NULL && v->type == QN_META_ARRAY) {
+        const bool is_i32 = v->as.array.type == QN_META_I32 || v->as.array.type == QN_META_U32;
+        return is_i32 && v->as.array.n > 0 ? *(const uint32_t *)v->as.array.items : fallback;
+    }
+    return v != NULL && qn_meta_u64(&model->meta, key, &n) ? n : fallback;
+}
+
+static qn_mixture_model mixture_facts(const qn_plan *plan) {
+    qn_mixture_model facts = {
+        .arch = plan->model->arch_name,
+        .n_layer = arch_count(plan->model, plan->arena, "block_count", 0),
+        .n_head = arch_count(plan->model, plan->arena, "attention.head_count", 0),
+        .n_expert = arch_count(plan->model, plan->arena, "expert_count", 0),
+        .has_imatrix = plan->imatrix != NULL,
+    };
+    facts.n_head_kv = arch_count(plan->model, plan->arena, "attention.head_count_kv", facts.n_head);
+    return facts;
+}
+
+/* Quantising what is quantised already adds one loss to another: only with leave. */
+static qn_status check_requantize(const qn_plan *plan, const qn_plan_output *output, qn_error *err) {
+    for (uint64_t i = 0; !plan->allow_requantize && i < plan->model->n_tensors; i++) {
+        const qn_model_tensor *t = &plan->model->tensors[i];
+        const qn_dtype stored = qn_recipe_source_type(t->recipe);
+        const qn_dtype type = output->tensors[i].type;
+        const bool changes = type != stored || t->is_merged;
+        if (changes && qn_dtype_get((uint32_t)stored)->is_quantized && qn_dtype_get((uint32_t)type)->is_quantized) {
+            return qn_fail(err, QN_E_UNSUPPORTED,
+                           "%s: tensor '%s' is %s already and would become %s: quantising twice loses more than once; "
+                           "take the F16, BF16 or F32 file it was made of, or pass --allow-requantize",
+                           plan->model->path, t->name, qn_dtype_get((uint32_t)stored)->name,
+                           qn_dtype_get((uint32_t)type)->name);
+        }
+    }
+    return QN_OK;
+}
+
+qn_status qn_plan_choose_types(qn_plan *plan, qn_plan_output *output, qn_error *err) {
+    const qn_model *model = plan->model;
+    const qn_mixture_model facts = mixture_facts(plan);
+    qn_mixture_tensor *mix = qn_arena_array(plan->arena, model->n_tensors, sizeof *mix);
+    output->tensors = qn_arena_array(plan->arena, model->n_tensors, sizeof *output->tensors);
+    if (mix == NULL || output->tensors == NULL) {
+        return qn_fail_nomem(err, "plan", (size_t)model->n_tensors * sizeof *mix);
+    }
+    for (uint64_t i = 0; i < model->n_tensors; i++) {
+        const qn_dtype type = unquantized_type(plan, output, &model->tensors[i]);
+        mix[i] = (qn_mixture_tensor){
+            .name = model->tensors[i].name,
+            .shape = model->tensors[i].shape,
+            .unquantized = type,
+            .type = type,
+            .has_importance = plan->importance[i] != NULL,
+        };
+    }
+    if (output->target != NULL && output->target != &qn_copy_target) {
+        QN_TRY(qn_mixture_choose(output->target, &facts, &plan->mixture, mix, model->n_tensors, err));
+    }
+    for (uint64_t i = 0; i < model->n_tensors; i++) {
+        output->tensors[i] = (qn_placed_tensor){.name = mix[i].name, .type = mix[i].type, .shape = mix[i].shape};
+    }
+    return check_requantize(plan, output, err);
+}
