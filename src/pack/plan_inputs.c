@@ -154,7 +154,7 @@ static void cut_type(char *name) {
 }
 
 /* The model's name out of a GGUF file's: "dir/NAME-F16-00001-of-00002.gguf". */
-static const char *gguf_name(qn_arena *arena, const char *path) {
+static const char *gguf_name(qn_arena *arena, const char *path, bool keeps_type) {
     char *name = qn_path_base(arena, path);
     const size_t n = name == NULL ? 0 : strlen(name);
     if (n > 5 && strcmp(name + n - 5, ".gguf") == 0) {
@@ -162,14 +162,17 @@ static const char *gguf_name(qn_arena *arena, const char *path) {
     }
     if (name != NULL) {
         cut_shard(name);
+    }
+    if (name != NULL && !keeps_type) {
         cut_type(name);
     }
     return name;
 }
 
 /* What the outputs are called when neither --name nor a run says. */
-static const char *base_name(qn_arena *arena, const qn_plan_inputs *in) {
-    const char *name = in->is_gguf ? gguf_name(arena, in->base_dir) : hub_name(arena, in->base_dir);
+static const char *base_name(qn_arena *arena, const qn_plan_inputs *in, const char *preset) {
+    const bool is_copy = preset != NULL && strcmp(preset, "copy") == 0;
+    const char *name = in->is_gguf ? gguf_name(arena, in->base_dir, is_copy) : hub_name(arena, in->base_dir);
     return name != NULL ? name : qn_path_base(arena, in->base_dir);
 }
 
@@ -193,7 +196,8 @@ static qn_status name_outputs(qn_plan *plan, const qn_pack_options *options, qn_
     if (options->name != NULL) {
         in->model_name = qn_arena_string(plan->arena, options->name);
     } else {
-        in->model_name = in->run != NULL ? qn_arena_string(plan->arena, in->run->name) : base_name(plan->arena, in);
+        in->model_name = in->run != NULL ? qn_arena_string(plan->arena, in->run->name)
+                                         : base_name(plan->arena, in, options->preset);
     }
     if (in->model_name == NULL) {
         return nomem(err);

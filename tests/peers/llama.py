@@ -278,16 +278,43 @@ class Context:
         return text
 
 
-def quantize(source, target, file_type, pure=False, embedding_type=None):
+class ImatrixData(C.Structure):
+    _fields_ = [("name", C.c_char_p), ("data", C.POINTER(C.c_float)), ("size", C.c_size_t)]
+
+
+class TensorOverride(C.Structure):
+    _fields_ = [("pattern", C.c_char_p), ("type", C.c_int32)]
+
+
+def quantize(source, target, file_type, pure=False, embedding_type=None, output_type=None, leave_output=False,
+             requantize=False, copy=False, keep_split=False, imatrix=None, tensor_types=(), pruned=()):
     """llama.cpp's own quantisation of a file.
 
-    file_type is general.file_type's number; pure leaves its mixture rules out; embedding_type (a ggml type id)
-    overrides the embedding's type.
+    file_type is general.file_type's number; pure leaves its mixture rules out; embedding_type and output_type (ggml
+    type ids) override those tensors' types; imatrix is {tensor name: float32 array}; tensor_types [(regex, type id)].
     """
     params = lib().llama_model_quantize_default_params()
     params.ftype, params.nthread, params.pure = file_type, THREADS, pure
+    params.allow_requantize, params.only_copy, params.keep_split = requantize, copy, keep_split
+    params.quantize_output_tensor = not leave_output
     if embedding_type is not None:
         params.token_embedding_type = embedding_type
+    if output_type is not None:
+        params.output_tensor_type = output_type
+    if imatrix:
+        data = (ImatrixData * (len(imatrix) + 1))()
+        for row, (name, values) in zip(data, imatrix.items()):
+            row.name, row.size = name.encode(), values.size
+            row.data = values.ctypes.data_as(C.POINTER(C.c_float))
+        params.imatrix = C.cast(data, C.c_void_p)
+    if tensor_types:
+        rules = (TensorOverride * (len(tensor_types) + 1))()
+        for row, (pattern, kind) in zip(rules, tensor_types):
+            row.pattern, row.type = pattern.encode(), kind
+        params.tt_overrides = C.cast(rules, C.c_void_p)
+    if pruned:
+        layers = (C.c_int32 * (len(pruned) + 1))(*pruned, -1)
+        params.prune_layers = C.cast(layers, C.c_void_p)
     LOG.lines.clear()
     if lib().llama_model_quantize(str(source).encode(), str(target).encode(), C.byref(params)) != 0:
         raise RuntimeError(f"llama_model_quantize {source}: {LOG.tail()}")
