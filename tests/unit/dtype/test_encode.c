@@ -7,9 +7,17 @@
 
 enum { GOLDEN_COLS = 1024, MAX_ROWS = 8, GUARD = 64 };
 
-static const qn_dtype types[] = {QN_Q4_0, QN_Q4_1, QN_Q5_0, QN_Q5_1, QN_Q8_0,
-                                 QN_Q2_K, QN_Q3_K, QN_Q4_K, QN_Q5_K, QN_Q6_K};
+/* Types whose bytes are the golden ones at normal effort. */
+static const qn_dtype types[] = {QN_Q4_0,  QN_Q4_1,  QN_Q5_0,  QN_Q5_1,  QN_Q8_0,   QN_Q2_K,
+                                 QN_Q3_K,  QN_Q4_K,  QN_Q5_K,  QN_Q6_K,  QN_IQ4_NL, QN_IQ4_XS,
+                                 QN_TQ1_0, QN_TQ2_0, QN_MXFP4, QN_NVFP4, QN_Q1_0,   QN_Q2_0};
 enum { N_TYPES = sizeof types / sizeof types[0] };
+
+/* Types that ignore importance. */
+static bool ignores_importance(qn_dtype type) {
+    return type == QN_Q8_0 || type == QN_TQ1_0 || type == QN_TQ2_0 || type == QN_MXFP4 || type == QN_NVFP4 ||
+        type == QN_Q1_0 || type == QN_Q2_0;
+}
 
 static const char *name_of(qn_dtype type) {
     return qn_dtype_get((uint32_t)type)->name;
@@ -154,8 +162,9 @@ static void test_rows_are_independent(void **state) {
 static void test_round_trip(void **state) {
     static float x[N_HARD * HARD_COLS];
     static float y[N_HARD * HARD_COLS];
-    static const float steps[N_TYPES] = {1.0F / 7, 1.0F / 14, 1.0F / 15, 1.0F / 30, 1.0F / 200,
-                                         1.0F / 2, 1.0F / 3,  1.0F / 7,  1.0F / 15, 1.0F / 20};
+    static const float steps[N_TYPES] = {1.0F / 7, 1.0F / 14, 1.0F / 15, 1.0F / 30, 1.0F / 200, 1.0F / 2,
+                                         1.0F / 3, 1.0F / 7,  1.0F / 15, 1.0F / 20, 1.0F / 7,   1.0F / 7,
+                                         0.51F,    0.51F,     1.0F / 4,  1.0F / 5,  2.0F,       0.51F};
     qn_error err;
     (void)state;
     fill_hard(x);
@@ -168,8 +177,8 @@ static void test_round_trip(void **state) {
             for (int c = 0; c < HARD_COLS; c++) {
                 largest = fmaxf(largest, fabsf(x[r * HARD_COLS + c]));
             }
-            if (r == 8 || r == 9) {
-                continue; /* no f16 scale reaches these */
+            if (r == 8 || r == 9 || (r == 7 && types[t] == QN_NVFP4)) {
+                continue; /* no f16 scale reaches these, none of NVFP4 more than 2688 */
             }
             for (int c = 0; c < HARD_COLS; c++) {
                 const float diff = fabsf(y[r * HARD_COLS + c] - x[r * HARD_COLS + c]);
@@ -203,7 +212,7 @@ static void test_importance_counts(void **state) {
             }
             free(packed);
         }
-        assert_true(types[t] == QN_Q8_0 ? error[1] == error[0] : error[1] < 0.95 * error[0]);
+        assert_true(ignores_importance(types[t]) ? error[1] == error[0] : error[1] < 0.95 * error[0]);
     }
     free(x);
     free(v);
