@@ -6,6 +6,7 @@
 #include "stream/mixture.h"
 
 #include "stream/mixture_rules.h"
+#include "stream/type_rules.h"
 
 #include <ctype.h>
 #include <stdlib.h>
@@ -15,6 +16,8 @@
 typedef struct chooser {
     const qn_target *target;
     const qn_mixture_model *model;
+    const qn_mixture_options *options;
+    qn_type_matcher *matcher;       /* of the options' rules */
     uint64_t n_of_role[QN_N_ROLES]; /* eligible tensors of each role */
     uint64_t n_seen[QN_N_ROLES];    /* of them, those already typed: the running index */
     bool is_tied;                   /* no output.weight */
@@ -32,13 +35,17 @@ static uint64_t row_length(const qn_mixture_tensor *t) {
     return t->shape.n_dims == 0 ? 1 : t->shape.dims[t->shape.n_dims - 1];
 }
 
-/** Whether rules may change its type: at least two dimensions, leading ones of 1 not counted. */
-static bool is_eligible(const qn_mixture_tensor *t) {
-    uint32_t n_dims = t->shape.n_dims;
-    while (n_dims > 1 && t->shape.dims[t->shape.n_dims - n_dims] == 1) {
+bool qn_mixture_is_eligible(const char *name, const qn_shape *shape) {
+    uint32_t n_dims = shape->n_dims;
+    while (n_dims > 1 && shape->dims[shape->n_dims - n_dims] == 1) {
         n_dims--;
     }
-    return n_dims >= 2 && !qn_name_is_kept(t->name);
+    return n_dims >= 2 && !qn_name_is_kept(name);
+}
+
+static bool is_eligible(const chooser *c, const qn_mixture_tensor *t) {
+    const bool is_left = c->options->leaves_output && strcmp(t->name, "output.weight") == 0;
+    return !is_left && qn_mixture_is_eligible(t->name, &t->shape);
 }
 
 static int64_t layer_of(const char *name) {
@@ -179,13 +186,12 @@ static qn_status fit_shape(const chooser *c, qn_mixture_tensor *t, qn_error *err
     return QN_OK;
 }
 
-/** Whether plain quantisation to this type comes out useless. Source: facts/mixes.md 8. */
-static bool needs_imatrix(const qn_mixture_tensor *t) {
-    const qn_role role = qn_role_of(t->name);
+bool qn_mixture_needs_importance(const char *name, qn_dtype type) {
+    const qn_role role = qn_role_of(name);
     if (role == QN_ROLE_OUT || role == QN_ROLE_EMB) {
         return false;
     }
-    switch (t->type) {
+    switch (type) {
     case QN_IQ1_S:
     case QN_IQ1_M:
     case QN_IQ2_XXS:
@@ -212,18 +218,44 @@ static qn_status check_type(const chooser *c, const qn_mixture_tensor *t, qn_err
                        c->target->name, t->name, info->name,
                        c->target == qn_target_at(QN_T_Q4_K_M) ? "Q8_0" : "Q4_K_M");
     }
-    if (!c->model->has_imatrix && needs_imatrix(t)) {
+    if (t->has_importance || !qn_mixture_needs_importance(t->name, t->type)) {
+        return QN_OK;
+    }
+    if (!c->model->has_imatrix) {
         return qn_fail(err, QN_E_UNSUPPORTED,
                        "target %s needs an importance matrix: tensor '%s' would become %s, which comes out useless "
-                       "without one; take Q2_K or a larger type instead",
+                       "without one; make one with llama.cpp's llama-imatrix and pass it with --imatrix, or take "
+                       "Q2_K or a larger type instead",
                        c->target->name, t->name, info->name);
     }
-    return QN_OK;
+    return qn_fail(err, QN_E_UNSUPPORTED,
+                   "target %s: tensor '%s' would become %s, which comes out useless without importance, and the "
+                   "importance matrix has no entry for it; make the matrix of this very model, or give the tensor "
+                   "another type (--tensor-type NAME=Q2_K)",
+                   c->target->name, t->name, info->name);
 }
 
 static qn_role role_in(const chooser *c, const char *name) {
     const qn_role role = qn_role_of(name);
     return role == QN_ROLE_EMB && c->is_tied ? QN_ROLE_OUT : role;
+}
+
+/** What the options ask for one tensor. @return QN_E_USAGE as qn_type_matcher_find() */
+static qn_status type_by_options(const chooser *c, const qn_mixture_tensor *t, qn_role role, bool *is_found,
+                                 qn_dtype *type, qn_error *err) {
+    const qn_mixture_options *o = c->options;
+    const qn_type_rule *rule = NULL;
+    *is_found = true;
+    if (o->has_embedding_type && qn_role_of(t->name) == QN_ROLE_EMB) {
+        *type = o->embedding_type;
+    } else if (o->has_output_type && role == QN_ROLE_OUT) {
+        *type = o->output_type;
+    } else {
+        QN_TRY(qn_type_matcher_find(c->matcher, t->name, &rule, err));
+        *is_found = rule != NULL || o->is_pure;
+        *type = rule != NULL ? rule->type : c->target->base;
+    }
+    return QN_OK;
 }
 
 /** Types every tensor, the entries being in order; the first refusal is kept until all have their types. */
@@ -233,11 +265,15 @@ static qn_status choose_all(chooser *c, const entry *entries, uint64_t n, qn_err
     for (uint64_t i = 0; i < n; i++) {
         qn_mixture_tensor *t = entries[i].tensor;
         const qn_role role = role_in(c, t->name);
+        bool is_found = false;
         t->type = t->unquantized;
-        if (!is_eligible(t)) {
+        if (!is_eligible(c, t)) {
             continue;
         }
-        t->type = is_plain ? c->target->base : type_by_rules(c, &entries[i], role);
+        QN_TRY(type_by_options(c, t, role, &is_found, &t->type, err));
+        if (!is_found) {
+            t->type = is_plain ? c->target->base : type_by_rules(c, &entries[i], role);
+        }
         c->n_seen[role]++;
         if (status == QN_OK) {
             status = fit_shape(c, t, err);
@@ -253,10 +289,13 @@ static qn_status choose_all(chooser *c, const entry *entries, uint64_t n, qn_err
 
 qn_status qn_mixture_choose(const qn_target *target, const qn_mixture_model *model, const qn_mixture_options *options,
                             qn_mixture_tensor *tensors, uint64_t n, qn_error *err) {
-    (void)options;
+    static const qn_mixture_options nothing = {0};
     chooser c = {.target = target, .model = model, .is_tied = true, .is_70b = is_70b(model)};
+    c.options = options == NULL ? &nothing : options;
+    QN_TRY(qn_type_matcher_new(c.options->rules, c.options->n_rules, &c.matcher, err));
     entry *entries = qn_new_array(n, sizeof *entries);
     if (entries == NULL) {
+        qn_type_matcher_free(c.matcher);
         return qn_fail_nomem(err, "the order of tensors", n * sizeof *entries);
     }
     c.conditions = model_conditions(model);
@@ -265,10 +304,11 @@ qn_status qn_mixture_choose(const qn_target *target, const qn_mixture_model *mod
         c.is_tied = c.is_tied && strcmp(tensors[i].name, "output.weight") != 0;
     }
     for (uint64_t i = 0; i < n; i++) {
-        c.n_of_role[role_in(&c, tensors[i].name)] += is_eligible(&tensors[i]) ? 1 : 0;
+        c.n_of_role[role_in(&c, tensors[i].name)] += is_eligible(&c, &tensors[i]) ? 1 : 0;
     }
     qsort(entries, n, sizeof *entries, compare_entries);
     const qn_status status = choose_all(&c, entries, n, err);
+    qn_type_matcher_free(c.matcher);
     free(entries);
     return status;
 }

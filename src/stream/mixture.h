@@ -60,7 +60,22 @@ typedef struct qn_mixture_tensor {
 } qn_mixture_tensor;
 
 /**
+ * Whether a target, a rule or a budget may change a tensor's type: at least two dimensions, leading ones of 1 not
+ * counted, and no name that the reference keeps (facts/mixes.md 2).
+ */
+bool qn_mixture_is_eligible(const char *name, const qn_shape *shape);
+
+/**
+ * Whether plain quantisation to a type comes out useless, so that a tensor of this name must have an importance
+ * matrix for it. Embedding and output are let off, as the reference has it. Source: facts/mixes.md 8.
+ */
+bool qn_mixture_needs_importance(const char *name, qn_dtype type);
+
+/**
  * Chooses every tensor's type for a target by the reference's rules, shape fallback included.
+ * What options ask for comes first: embedding_type, output_type, the first rule, is_pure, then the target's rules. What
+ * is counted for them (the n-th value matrix, say) counts also tensors that options gave a type. The shape fallback
+ * comes last and changes every choice that does not fit the rows.
  * @param options may be NULL
  * @param tensors [n], any order; the rules' own order (layer, then name) is used for counting
  * @return QN_OK; QN_E_NOMEM; QN_E_USAGE for a pattern that is no regular expression; QN_E_UNSUPPORTED when a tensor

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* mixture_rules.h: the reference's mixture rules as data; for mixture.c only. Source: facts/mixes.md. */
+/* mixture_rules.h: the mixture rules as data, for mixture.c; roles of names. Source: facts/mixes.md. */
 #ifndef QUERN_STREAM_MIXTURE_RULES_H
 #define QUERN_STREAM_MIXTURE_RULES_H
 

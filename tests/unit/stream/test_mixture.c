@@ -135,6 +135,9 @@ static void choose(list *l, const char *target, const qn_mixture_model *model, b
     qn_error err = {QN_OK, ""};
     const qn_target *t = qn_target_find(target);
     assert_non_null(t);
+    for (uint64_t i = 0; i < l->n; i++) {
+        l->tensors[i].has_importance = model->has_imatrix;
+    }
     const qn_status status = qn_mixture_choose(t, model, NULL, l->tensors, l->n, &err);
     const bool is_ok = !is_refused && has_encoders(l);
     if ((status == QN_OK) != is_ok || (!is_ok && status != QN_E_UNSUPPORTED)) {
@@ -451,10 +454,148 @@ static void test_kept(void **state) {
     }
 }
 
+/* What options ask for, on the sample's shape, tied and untied. */
+static const sizes tied = {{"llama", 4, 8, 4, 0, false}, 256, 768, 2048, 32, true};
+static const sizes untied = {{"llama", 4, 8, 4, 0, false}, 256, 768, 2048, 32, false};
+static const sizes uneven = {{"llama", 4, 8, 4, 0, false}, 288, 768, 2048, 36, false};
+static const qn_type_rule first_wins[] = {{"attn_v", QN_Q8_0}, {"attn", QN_Q5_K}, {"blk\\.0\\.", QN_F16}};
+static const qn_type_rule upper_case[] = {{"^BLK\\.[12]\\.FFN_DOWN\\.weight$", QN_Q4_0}};
+static const qn_type_rule norms[] = {{"norm", QN_Q8_0}, {"token_embd|output", QN_Q5_0}};
+static const struct {
+    const sizes *sizes;
+    const char *target;
+    qn_mixture_options options;
+    const char *name;
+    const char *type;
+} asked[] = {
+    {&tied, "Q4_K_M", {.is_pure = true}, "blk.3.attn_v.weight", "Q4_K"},
+    {&tied, "Q4_K_M", {.is_pure = true}, "token_embd.weight", "Q4_K"},
+    {&tied, "Q4_K_M", {.is_pure = true}, "output_norm.weight", "F32"},
+    {&uneven, "Q4_K_M", {.is_pure = true}, "blk.3.attn_v.weight", "Q5_0"},
+    {&uneven, "Q4_K_M", {.is_pure = true}, "blk.3.ffn_down.weight", "Q4_K"},
+    {&untied, "Q4_K_M", {.leaves_output = true}, "output.weight", "F16"},
+    {&untied,
+     "Q4_K_M",
+     {.leaves_output = true, .has_output_type = true, .output_type = QN_Q8_0},
+     "output.weight",
+     "F16"},
+    {&untied, "Q4_K_M", {.leaves_output = true}, "token_embd.weight", "Q4_K"},
+    {&tied, "Q4_K_M", {.leaves_output = true}, "token_embd.weight", "Q6_K"},
+    {&untied, "Q4_K_M", {.has_output_type = true, .output_type = QN_Q8_0}, "output.weight", "Q8_0"},
+    {&untied, "Q4_K_M", {.has_output_type = true, .output_type = QN_Q8_0}, "token_embd.weight", "Q4_K"},
+    {&tied, "Q4_K_M", {.has_output_type = true, .output_type = QN_Q8_0}, "token_embd.weight", "Q8_0"},
+    {&untied, "Q4_K_M", {.has_embedding_type = true, .embedding_type = QN_Q3_K}, "token_embd.weight", "Q3_K"},
+    {&untied, "Q4_K_M", {.has_embedding_type = true, .embedding_type = QN_Q3_K}, "output.weight", "Q6_K"},
+    {&tied,
+     "Q4_K_M",
+     {.has_embedding_type = true, .embedding_type = QN_Q3_K, .has_output_type = true, .output_type = QN_Q8_0},
+     "token_embd.weight",
+     "Q3_K"},
+    {&uneven, "Q4_K_M", {.has_output_type = true, .output_type = QN_Q6_K}, "output.weight", "Q8_0"},
+    {&untied, "F16", {.has_output_type = true, .output_type = QN_Q8_0}, "output.weight", "Q8_0"},
+    {&untied, "Q4_K_M", {.is_pure = true, .has_output_type = true, .output_type = QN_Q8_0}, "output.weight", "Q8_0"},
+    {&untied, "Q4_K_M", {.rules = first_wins, .n_rules = 3}, "blk.0.attn_v.weight", "Q8_0"},
+    {&untied, "Q4_K_M", {.rules = first_wins, .n_rules = 3}, "blk.0.attn_q.weight", "Q5_K"},
+    {&untied, "Q4_K_M", {.rules = first_wins, .n_rules = 3}, "blk.0.ffn_up.weight", "F16"},
+    {&untied, "Q4_K_M", {.rules = first_wins, .n_rules = 3}, "blk.1.ffn_up.weight", "Q4_K"},
+    {&untied, "Q4_K_M", {.rules = first_wins, .n_rules = 3, .is_pure = true}, "blk.3.attn_v.weight", "Q8_0"},
+    {&uneven, "Q4_K_M", {.rules = first_wins, .n_rules = 3}, "blk.0.attn_q.weight", "Q5_1"},
+    {&untied, "Q4_K_M", {.rules = upper_case, .n_rules = 1}, "blk.2.ffn_down.weight", "Q4_0"},
+    /* the running index goes on over tensors that options typed: layer 3 is still one of the last */
+    {&untied, "Q4_K_M", {.rules = upper_case, .n_rules = 1}, "blk.3.ffn_down.weight", "Q6_K"},
+    {&untied, "Q4_K_M", {.rules = upper_case, .n_rules = 1}, "blk.0.ffn_down.weight", "Q4_K"},
+    {&untied, "Q4_K_M", {.rules = norms, .n_rules = 2}, "blk.0.attn_norm.weight", "F32"},
+    {&untied, "Q4_K_M", {.rules = norms, .n_rules = 2}, "output.weight", "Q5_0"},
+    {&untied,
+     "Q4_K_M",
+     {.rules = norms, .n_rules = 2, .has_output_type = true, .output_type = QN_Q8_0},
+     "output.weight",
+     "Q8_0"},
+};
+
+static void test_options(void **state) {
+    list *l = new_list();
+    (void)state;
+    for (size_t i = 0; i < sizeof asked / sizeof asked[0]; i++) {
+        qn_error err;
+        make_list(l, asked[i].sizes);
+        assert_ok(&err,
+                  qn_mixture_choose(qn_target_find(asked[i].target), &asked[i].sizes->model, &asked[i].options,
+                                    l->tensors, l->n, &err));
+        if (strcmp(qn_dtype_get((uint32_t)type_of(l, asked[i].name))->name, asked[i].type) != 0) {
+            print_error("case %zu:\n", i);
+        }
+        assert_type(l, asked[i].target, asked[i].name, asked[i].type);
+    }
+    static const qn_type_rule broken = {"attn_(v", QN_Q8_0};
+    static const qn_type_rule slow = {"^(((.+)+)+)+[=!]$", QN_Q8_0};
+    static const struct {
+        const qn_type_rule *rule;
+        const char *told;
+    } refused[] = {{&broken, "pattern 'attn_(v' is no regular expression: "}, {&slow, "takes too many steps"}};
+    for (size_t i = 0; i < sizeof refused / sizeof refused[0]; i++) {
+        const qn_mixture_options options = {.rules = refused[i].rule, .n_rules = 1};
+        qn_error err;
+        assert_status(&err, qn_mixture_choose(qn_target_find("Q8_0"), &tied.model, &options, l->tensors, l->n, &err),
+                      QN_E_USAGE);
+        assert_message_has(&err, refused[i].told);
+    }
+    free(l);
+}
+
+/* Types that come out useless without importance, by target or rule, with and without a matrix and its entry. */
+static void test_importance(void **state) {
+    static const qn_type_rule low = {"attn_q", QN_IQ2_XXS};
+    static const qn_type_rule low_embedding = {"token_embd", QN_IQ2_XXS};
+    static const struct {
+        const char *target;
+        const qn_type_rule *rule;
+        bool has_imatrix;
+        const char *lacks; /* the tensor without an entry */
+        const char *told;  /* NULL: fine */
+    } cases[] = {
+        {"Q4_0", NULL, false, NULL, NULL},
+        {"Q2_K_S", NULL, false, NULL, NULL},
+        {"Q4_0", &low, true, NULL, NULL},
+        {"Q4_0", &low, true, "blk.2.attn_k.weight", NULL},
+        {"Q4_0", &low_embedding, false, NULL, NULL},
+        {"Q4_0", &low, false, NULL, "make one with llama.cpp's llama-imatrix and pass it with --imatrix"},
+        {"Q4_0", &low, true, "blk.2.attn_q.weight", "tensor 'blk.2.attn_q.weight' would become IQ2_XXS"},
+        {"IQ2_XXS", NULL, true, "blk.3.ffn_up.weight", "tensor 'blk.3.ffn_up.weight' would become IQ2_XXS"},
+        {"IQ2_XXS", NULL, true, "token_embd.weight", NULL},
+        {"IQ3_XS", NULL, false, NULL, "target IQ3_XS needs an importance matrix"},
+    };
+    list *l = new_list();
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        qn_mixture_model model = tied.model;
+        const qn_mixture_options options = {.rules = cases[i].rule, .n_rules = cases[i].rule == NULL ? 0 : 1};
+        qn_error err = {QN_OK, ""};
+        make_list(l, &tied);
+        model.has_imatrix = cases[i].has_imatrix;
+        for (uint64_t k = 0; k < l->n; k++) {
+            l->tensors[k].has_importance = cases[i].has_imatrix &&
+                (cases[i].lacks == NULL || strcmp(l->names[k], cases[i].lacks) != 0);
+        }
+        const qn_status status = qn_mixture_choose(qn_target_find(cases[i].target), &model, &options, l->tensors, l->n,
+                                                   &err);
+        if (!has_encoders(l)) {
+            continue;
+        }
+        assert_status(&err, status, cases[i].told == NULL ? QN_OK : QN_E_UNSUPPORTED);
+        if (cases[i].told != NULL) {
+            assert_message_has(&err, cases[i].told);
+            assert_message_has(&err, cases[i].target);
+        }
+    }
+    free(l);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_targets), cmocka_unit_test(test_llama_3_8b), cmocka_unit_test(test_tied),
         cmocka_unit_test(test_sample),  cmocka_unit_test(test_corners),    cmocka_unit_test(test_kept),
+        cmocka_unit_test(test_options), cmocka_unit_test(test_importance),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
