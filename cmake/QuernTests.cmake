@@ -87,13 +87,27 @@ function(qn_add_fault_shim)
     endif()
 endfunction()
 
+# bench/: what its programs share with the tests, and bench/quantize.c as build/bench/quantize.
+function(qn_add_c_bench)
+    set(folder "${CMAKE_SOURCE_DIR}/bench")
+    add_library(qn_bench STATIC "${folder}/peer.c" "${folder}/floor.c")
+    target_include_directories(qn_bench PUBLIC "${folder}")
+    target_compile_options(qn_bench PRIVATE -O3)
+    target_link_libraries(qn_bench PUBLIC quern_static ${CMAKE_DL_LIBS})
+    add_executable(bench_quantize "${folder}/quantize.c")
+    target_compile_options(bench_quantize PRIVATE -O3)
+    target_link_libraries(bench_quantize PRIVATE qn_bench)
+    set_target_properties(bench_quantize PROPERTIES
+        OUTPUT_NAME quantize RUNTIME_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}/bench")
+endfunction()
+
 # peers/test_*.c are tests; other files there are helpers, built to build/tests/peers/.
 function(qn_add_c_peers)
     file(GLOB sources CONFIGURE_DEPENDS "${CMAKE_CURRENT_SOURCE_DIR}/peers/*.c")
     foreach(source IN LISTS sources)
         get_filename_component(target "${source}" NAME_WE)
         add_executable(${target} "${source}")
-        target_link_libraries(${target} PRIVATE quern_static ${CMAKE_DL_LIBS})
+        target_link_libraries(${target} PRIVATE qn_bench quern_static ${CMAKE_DL_LIBS})
         set_target_properties(${target} PROPERTIES RUNTIME_OUTPUT_DIRECTORY "${CMAKE_CURRENT_BINARY_DIR}/peers")
         if(target MATCHES "^test_")
             string(REGEX REPLACE "^test_" "" stem "${target}")

@@ -98,6 +98,13 @@ typedef struct affine_type {
     float spread;    /**< σ² is spread times the mean square */
 } affine_type;
 
+static const affine_type q2_k_type = {
+    {16, 3.0F, -0.5F, 0.1F, 15, true}, {16, 3.0F, -0.9F, 0.05F, 36, false}, 15.0F, 1.0F};
+static const affine_type q4_k_type = {
+    {32, 15.0F, -1.0F, 0.1F, 20, false}, {32, 15.0F, -0.9F, 0.05F, 36, false}, 63.0F, 2.0F};
+static const affine_type q5_k_type = {
+    {32, 31.0F, -0.5F, 0.1F, 15, false}, {32, 31.0F, -0.9F, 0.05F, 36, false}, 63.0F, 2.0F};
+
 /* Weights when there is no importance: |x|, in groups of 32 lifted by their root mean square. */
 LANE_FN void affine_plain_weights(const affine_search *how, const lane_row *x, lane_row *w) {
     lanes lift = all(0.0F);
@@ -203,52 +210,34 @@ LANE_FN void pack_bits(const superblocks *s, float offset, int bit, int_lanes *w
     }
 }
 
-static void q2_k_batch(const lane_batch *batch) {
-    static const affine_type type = {
-        {16, 3.0F, -0.5F, 0.1F, 15, true}, {16, 3.0F, -0.9F, 0.05F, 36, false}, 15.0F, 1.0F};
-    superblocks s;
+LANE_FN void write_q2_k(const lane_batch *batch, const superblocks *s, int_lanes d, int_lanes dmin) {
     int_lanes words[21];
-    int_lanes d;
-    int_lanes dmin;
-    encode_affine_superblocks(batch, &type, &s, &d, &dmin);
     for (int i = 0; i < 4; i++) {
         int_lanes bytes[4];
         for (int k = 0; k < 4; k++) {
-            bytes[k] = scale_code(&s, 4 * i + k) | depth_code(&s, 4 * i + k) << 4;
+            bytes[k] = scale_code(s, 4 * i + k) | depth_code(s, 4 * i + k) << 4;
         }
         words[i] = word_of(bytes[0], bytes[1], bytes[2], bytes[3]);
     }
-    pack_pairs(&s, 0.0F, words + 4);
+    pack_pairs(s, 0.0F, words + 4);
     words[20] = d | dmin << 16;
     scatter_words(batch, 0, words, 21);
 }
 
-static void q4_k_batch(const lane_batch *batch) {
-    static const affine_type type = {
-        {32, 15.0F, -1.0F, 0.1F, 20, false}, {32, 15.0F, -0.9F, 0.05F, 36, false}, 63.0F, 2.0F};
-    superblocks s;
+LANE_FN void write_q4_k(const lane_batch *batch, const superblocks *s, int_lanes d, int_lanes dmin) {
     int_lanes words[36];
-    int_lanes d;
-    int_lanes dmin;
-    encode_affine_superblocks(batch, &type, &s, &d, &dmin);
     words[0] = d | dmin << 16;
-    pack_scale_min(&s, words + 1);
-    pack_nibbles(&s, words + 4);
+    pack_scale_min(s, words + 1);
+    pack_nibbles(s, words + 4);
     scatter_words(batch, 0, words, 36);
 }
 
-static void q5_k_batch(const lane_batch *batch) {
-    static const affine_type type = {
-        {32, 31.0F, -0.5F, 0.1F, 15, false}, {32, 31.0F, -0.9F, 0.05F, 36, false}, 63.0F, 2.0F};
-    superblocks s;
+LANE_FN void write_q5_k(const lane_batch *batch, const superblocks *s, int_lanes d, int_lanes dmin) {
     int_lanes words[44];
-    int_lanes d;
-    int_lanes dmin;
-    encode_affine_superblocks(batch, &type, &s, &d, &dmin);
     words[0] = d | dmin << 16;
-    pack_scale_min(&s, words + 1);
-    pack_bits(&s, 0.0F, 4, words + 4);
-    pack_nibbles(&s, words + 12);
+    pack_scale_min(s, words + 1);
+    pack_bits(s, 0.0F, 4, words + 4);
+    pack_nibbles(s, words + 12);
     scatter_words(batch, 0, words, 44);
 }
 
@@ -299,18 +288,19 @@ LANE_FN void pack_signed_scales(const superblocks *s, int_lanes *words) {
     }
 }
 
-static void q3_k_batch(const lane_batch *batch) {
-    superblocks s;
-    int_lanes words[27];
-    gather_superblocks(batch, &s);
-    const int_lanes d_bits = half_bits(fit_q3_k(batch, &s));
+/* Codes for the elements of Q3_K and Q6_K with the scales as they will be decoded. */
+LANE_FN void recode_signed(superblocks *s, int_lanes d_bits, float low, float high) {
     const lanes d = half_values(d_bits);
     for (int g = 0; g < MAX_GROUPS; g++) {
-        recode_group(&s, g, 16, d * load(s.scale_codes[g]), all(0.0F), -4.0F, 3.0F);
+        recode_group(s, g, 16, d * load(s->scale_codes[g]), all(0.0F), low, high);
     }
-    pack_bits(&s, 4.0F, 2, words);
-    pack_pairs(&s, 4.0F, words + 8);
-    pack_signed_scales(&s, words + 24);
+}
+
+LANE_FN void write_q3_k(const lane_batch *batch, const superblocks *s, int_lanes d_bits) {
+    int_lanes words[27];
+    pack_bits(s, 4.0F, 2, words);
+    pack_pairs(s, 4.0F, words + 8);
+    pack_signed_scales(s, words + 24);
     scatter_words(batch, 0, words, 27);
     scatter_half(batch, offsetof(qn_block_q3_k, d), d_bits);
 }
@@ -336,61 +326,39 @@ LANE_FN void pack_six_bits(const superblocks *s, int_lanes *low_words, int_lanes
     }
 }
 
-static void q6_k_batch(const lane_batch *batch) {
+/* Fits all groups of Q6_K and codes their scales; gives the superblock's, 0 where a superblock is zero. */
+LANE_FN int_lanes fit_q6_k(const lane_batch *batch, superblocks *s, int_lanes *is_live) {
     _Alignas(64) lane_row w[16];
-    superblocks s;
-    int_lanes words[52];
     lanes largest;
-    gather_superblocks(batch, &s);
     for (int g = 0; g < MAX_GROUPS; g++) {
         if (batch->has_importance) {
             gather(batch->importance, (size_t)(16 * g), 16, w);
         } else {
             for (int e = 0; e < 16; e++) {
-                const lanes v = load(s.x[16 * g + e]);
+                const lanes v = load(s->x[16 * g + e]);
                 store(w[e], v * v);
             }
         }
-        store(s.scales[g], fit_symmetric(16, 32.0F, s.x + 16 * g, w, s.q + 16 * g));
+        store(s->scales[g], fit_symmetric(16, 32.0F, s->x + 16 * g, w, s->q + 16 * g));
     }
-    (void)extreme_scale(&s, &largest);
-    const int_lanes is_live = largest >= ZERO_GROUP;
-    const int_lanes d_bits = half_bits(code_by_extreme(&s, -128.0F, 127.0F)) & is_live;
-    const lanes d = half_values(d_bits);
-    for (int g = 0; g < MAX_GROUPS; g++) {
-        recode_group(&s, g, 16, d * load(s.scale_codes[g]), all(0.0F), -32.0F, 31.0F);
-    }
-    pack_six_bits(&s, words, words + 32);
+    (void)extreme_scale(s, &largest);
+    *is_live = largest >= ZERO_GROUP;
+    return half_bits(code_by_extreme(s, -128.0F, 127.0F)) & *is_live;
+}
+
+/* A superblock without a scale is all zero bytes. */
+LANE_FN void write_q6_k(const lane_batch *batch, const superblocks *s, int_lanes d_bits, int_lanes is_live) {
+    int_lanes words[52];
+    pack_six_bits(s, words, words + 32);
     for (int i = 0; i < 4; i++) {
-        words[48 + i] = word_of(scale_code(&s, 4 * i) & 255, scale_code(&s, 4 * i + 1) & 255,
-                                scale_code(&s, 4 * i + 2) & 255, scale_code(&s, 4 * i + 3) & 255);
+        words[48 + i] = word_of(scale_code(s, 4 * i) & 255, scale_code(s, 4 * i + 1) & 255,
+                                scale_code(s, 4 * i + 2) & 255, scale_code(s, 4 * i + 3) & 255);
     }
-    /* A superblock without a scale is all zero bytes. */
     for (int i = 0; i < 52; i++) {
         words[i] &= is_live;
     }
     scatter_words(batch, 0, words, 52);
     scatter_half(batch, offsetof(qn_block_q6_k, d), d_bits);
-}
-
-static void encode_q2_k(const qn_encode_task *task) {
-    run_batches(task, 0, task->n_rows, QN_SUPERBLOCK_LEN, sizeof(qn_block_q2_k), NULL, q2_k_batch);
-}
-
-static void encode_q3_k(const qn_encode_task *task) {
-    run_batches(task, 0, task->n_rows, QN_SUPERBLOCK_LEN, sizeof(qn_block_q3_k), NULL, q3_k_batch);
-}
-
-static void encode_q4_k(const qn_encode_task *task) {
-    run_batches(task, 0, task->n_rows, QN_SUPERBLOCK_LEN, sizeof(qn_block_q4_k), NULL, q4_k_batch);
-}
-
-static void encode_q5_k(const qn_encode_task *task) {
-    run_batches(task, 0, task->n_rows, QN_SUPERBLOCK_LEN, sizeof(qn_block_q5_k), NULL, q5_k_batch);
-}
-
-static void encode_q6_k(const qn_encode_task *task) {
-    run_batches(task, 0, task->n_rows, QN_SUPERBLOCK_LEN, sizeof(qn_block_q6_k), NULL, q6_k_batch);
 }
 
 #endif
