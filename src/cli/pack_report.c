@@ -76,11 +76,38 @@ static void print_outputs(const qn_terminal *to, const json_t *outputs) {
     qn_table_free(table);
 }
 
+static void print_effort(const qn_terminal *to, const json_t *plan) {
+    const json_t *imatrix = json_object_get(plan, "imatrix");
+    if (strcmp(qn_field_text(plan, "effort"), "normal") != 0) {
+        qn_print_fact(to, "effort", "%s", qn_field_text(plan, "effort"));
+    }
+    if (json_is_object(imatrix)) {
+        qn_print_fact(to, "importance", "%s, %s tensors covered", qn_field_text(imatrix, "path"),
+                      qn_human_number(qn_field_u64(imatrix, "n_covered")).text);
+    }
+}
+
+/* Of a dry run: what the importance matrix leaves open, by name. */
+static void print_coverage(const qn_terminal *to, const json_t *plan) {
+    const json_t *imatrix = json_object_get(plan, "imatrix");
+    const json_t *open = json_object_get(imatrix, "open");
+    const json_t *unseen = json_object_get(imatrix, "unseen");
+    for (size_t i = 0; i < json_array_size(open); i++) {
+        (void)fprintf(to->file, "  not in the importance matrix: %s\n", json_string_value(json_array_get(open, i)));
+    }
+    for (size_t i = 0; i < json_array_size(unseen); i++) {
+        const json_t *row = json_array_get(unseen, i);
+        (void)fprintf(to->file, "  never seen: expert %s of %s\n", qn_human_number(qn_field_u64(row, "expert")).text,
+                      qn_field_text(row, "tensor"));
+    }
+}
+
 void qn_print_plan(const qn_terminal *to, const json_t *plan) {
     const json_t *model = json_object_get(plan, "model");
     print_model(to, model);
     print_source(to, model);
     qn_print_fact(to, "preset", "%s", qn_field_text(plan, "preset"));
+    print_effort(to, plan);
     qn_print_fact(to, "reads", "%s, once", qn_human_size(qn_field_u64(plan, "read_bytes")).text);
     qn_print_fact(to, "writes", "%s of %s free", qn_human_size(qn_field_u64(plan, "disk_bytes")).text,
                   qn_human_size(qn_field_u64(plan, "disk_free_bytes")).text);
@@ -150,6 +177,7 @@ void qn_print_plan_tensors(const qn_terminal *to, const json_t *plan) {
         print_matrix(to, outputs, first, end);
         first = end;
     }
+    print_coverage(to, plan);
 }
 
 qn_table *qn_results_new(void) {

@@ -164,6 +164,7 @@ void qn_plan_free(qn_plan *plan) {
         qn_buffer_clear(&plan->files[f].header);
     }
     free(plan->files);
+    free(plan->coverage.unseen);
     qn_imatrix_close(plan->imatrix);
     qn_model_close(plan->model);
     qn_run_close(plan->inputs.run);

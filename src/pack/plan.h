@@ -50,6 +50,21 @@ typedef struct qn_plan_inputs {
     const char *out_dir;
 } qn_plan_inputs;
 
+/** An expert that the text behind an importance matrix never reached. */
+typedef struct qn_unseen {
+    const char *tensor;
+    uint64_t expert;
+} qn_unseen;
+
+/** What an importance matrix says of a model. */
+typedef struct qn_coverage {
+    uint64_t n_covered; /**< tensors it has columns for */
+    const char **open;  /**< [n_open] matrices of layers it has nothing on */
+    uint64_t n_open;
+    qn_unseen *unseen; /**< [n_unseen] */
+    uint64_t n_unseen;
+} qn_coverage;
+
 struct qn_plan {
     qn_arena *arena;
     qn_plan_inputs inputs;
@@ -59,7 +74,8 @@ struct qn_plan {
     bool has_outtype; /**< it was asked for */
     bool to_hf;       /**< outputs are Hugging Face folders */
     qn_mixture_options mixture;
-    qn_imatrix *imatrix;      /**< NULL: none */
+    qn_imatrix *imatrix; /**< NULL: none */
+    qn_coverage coverage;
     const float **importance; /**< [model->n_tensors] of each tensor's columns, or NULL; all NULL without a matrix */
     qn_effort effort;
     qn_plan_output *outputs;

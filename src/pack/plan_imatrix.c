@@ -7,15 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/** What is told of the match. */
-typedef struct coverage {
-    uint64_t n_covered;
-    uint64_t n_open;          /* matrices without an entry */
-    const char *first_open;   /* one of them */
-    uint64_t n_unseen;        /* experts that the calibration text never reached, or whose inputs were all zero */
-    const char *first_unseen; /* the tensor of one of them */
-} coverage;
-
 uint64_t qn_plan_n_matrices(const qn_shape *shape) {
     uint64_t n = 1;
     for (uint32_t i = 0; i + 2 < shape->n_dims; i++) {
@@ -39,44 +30,56 @@ static bool is_asked_for(const qn_pack_options *options, const char *name) {
         !holds_one_of(name, options->exclude_weights, options->n_exclude_weights);
 }
 
-/* A run of columns that are all zero says nothing: they count alike. */
-static qn_status take_values(qn_plan *plan, uint64_t i, const qn_imatrix_entry *entry, coverage *c, qn_error *err) {
+/* Whether run m of an entry's columns says nothing: no token reached that expert, or all its inputs were zero. */
+static bool is_silent(const qn_imatrix_entry *entry, uint64_t m, uint64_t n_cols, uint64_t n_matrices) {
+    double sum = 0;
+    if (entry->n_counts == n_matrices && entry->counts[m] <= 0) {
+        return true;
+    }
+    for (uint64_t k = 0; k < n_cols; k++) {
+        sum += (double)entry->values[m * n_cols + k];
+    }
+    return sum <= 0;
+}
+
+/* Columns that nothing is known of count alike. */
+static qn_status take_values(qn_plan *plan, uint64_t i, const qn_imatrix_entry *entry, qn_error *err) {
     const qn_model_tensor *t = &plan->model->tensors[i];
+    qn_coverage *c = &plan->coverage;
     const uint64_t n_cols = qn_shape_cols(&t->shape);
     const uint64_t n_matrices = qn_plan_n_matrices(&t->shape);
     float *values = qn_arena_array(plan->arena, entry->n_values, sizeof *values);
-    if (values == NULL) {
+    qn_unseen *unseen = qn_resize_array(c->unseen, c->n_unseen + n_matrices, sizeof *unseen);
+    if (values == NULL || unseen == NULL) {
+        c->unseen = unseen != NULL ? unseen : c->unseen;
         return qn_fail_nomem(err, "importance", (size_t)entry->n_values * sizeof *values);
     }
+    c->unseen = unseen;
     memcpy(values, entry->values, (size_t)entry->n_values * sizeof *values);
     for (uint64_t m = 0; m < n_matrices; m++) {
-        float *columns = values + m * n_cols;
-        bool is_silent = entry->n_counts == n_matrices && entry->counts[m] == 0;
-        double sum = 0;
+        if (!is_silent(entry, m, n_cols, n_matrices)) {
+            continue;
+        }
         for (uint64_t k = 0; k < n_cols; k++) {
-            sum += (double)columns[k];
+            values[m * n_cols + k] = 1.0F;
         }
-        is_silent = is_silent || sum <= 0;
-        for (uint64_t k = 0; is_silent && k < n_cols; k++) {
-            columns[k] = 1.0F;
-        }
-        c->n_unseen += is_silent ? 1 : 0;
-        c->first_unseen = is_silent && c->first_unseen == NULL ? t->name : c->first_unseen;
+        c->unseen[c->n_unseen++] = (qn_unseen){t->name, m};
     }
     plan->importance[i] = values;
     return QN_OK;
 }
 
-static qn_status match_tensor(qn_plan *plan, const qn_pack_options *options, uint64_t i, coverage *c, qn_error *err) {
+static qn_status match_tensor(qn_plan *plan, const qn_pack_options *options, uint64_t i, qn_error *err) {
+    qn_coverage *c = &plan->coverage;
     const qn_model_tensor *t = &plan->model->tensors[i];
     const qn_imatrix_entry *entry = qn_imatrix_find(plan->imatrix, t->name);
     if (t->shape.n_dims < 2 || !is_asked_for(options, t->name)) {
         return QN_OK;
     }
     if (entry == NULL) {
-        const bool is_layer = strncmp(t->name, "blk.", 4) == 0 && qn_shape_rows(&t->shape) > 1;
-        c->n_open += is_layer ? 1 : 0;
-        c->first_open = is_layer && c->first_open == NULL ? t->name : c->first_open;
+        if (strncmp(t->name, "blk.", 4) == 0 && qn_shape_rows(&t->shape) > 1) {
+            c->open[c->n_open++] = t->name;
+        }
         return QN_OK;
     }
     if (entry->n_values != qn_shape_cols(&t->shape) * qn_plan_n_matrices(&t->shape)) {
@@ -90,23 +93,24 @@ static qn_status match_tensor(qn_plan *plan, const qn_pack_options *options, uin
                        qn_shape_text(&t->shape, shape, sizeof shape));
     }
     c->n_covered++;
-    return take_values(plan, i, entry, c, err);
+    return take_values(plan, i, entry, err);
 }
 
-static void tell_coverage(const qn_plan *plan, const coverage *c, qn_job *job) {
+static void tell_coverage(const qn_plan *plan, qn_job *job) {
+    const qn_coverage *c = &plan->coverage;
     qn_job_note(job, "importance matrix %s: covers %llu tensors, %llu chunks of text", plan->imatrix->path,
                 (unsigned long long)c->n_covered, (unsigned long long)plan->imatrix->n_chunks);
     if (c->n_open > 0) {
         qn_job_warn(job,
                     "the importance matrix has nothing on %llu matrices ('%s' and so on): they are quantised "
                     "without",
-                    (unsigned long long)c->n_open, c->first_open);
+                    (unsigned long long)c->n_open, c->open[0]);
     }
     if (c->n_unseen > 0) {
         qn_job_warn(job,
-                    "the text behind the importance matrix never reached %llu matrices (experts of '%s' and so "
+                    "the text behind the importance matrix never reached %llu matrices (number %llu of '%s' and so "
                     "on): their columns count alike",
-                    (unsigned long long)c->n_unseen, c->first_unseen);
+                    (unsigned long long)c->n_unseen, (unsigned long long)c->unseen[0].expert, c->unseen[0].tensor);
     }
 }
 
@@ -125,9 +129,9 @@ static void write_meta(qn_plan *plan) {
 }
 
 qn_status qn_plan_read_imatrix(qn_plan *plan, const qn_pack_options *options, qn_job *job, qn_error *err) {
-    coverage c = {0};
     plan->importance = qn_arena_array(plan->arena, plan->model->n_tensors, sizeof *plan->importance);
-    if (plan->importance == NULL) {
+    plan->coverage.open = qn_arena_array(plan->arena, plan->model->n_tensors, sizeof *plan->coverage.open);
+    if (plan->importance == NULL || plan->coverage.open == NULL) {
         return qn_fail_nomem(err, "plan", 0);
     }
     if (options->imatrix == NULL) {
@@ -139,16 +143,16 @@ qn_status qn_plan_read_imatrix(qn_plan *plan, const qn_pack_options *options, qn
     }
     QN_TRY(qn_imatrix_open(options->imatrix, &plan->imatrix, err));
     for (uint64_t i = 0; i < plan->model->n_tensors; i++) {
-        QN_TRY(match_tensor(plan, options, i, &c, err));
+        QN_TRY(match_tensor(plan, options, i, err));
     }
-    if (c.n_covered == 0) {
+    if (plan->coverage.n_covered == 0) {
         return qn_fail(err, QN_E_FORMAT, "%s: knows none of the model's tensors%s: it was made with another model",
                        options->imatrix,
                        options->n_include_weights + options->n_exclude_weights > 0
                            ? " that --include-weights and --exclude-weights leave"
                            : "");
     }
-    tell_coverage(plan, &c, job);
+    tell_coverage(plan, job);
     write_meta(plan);
     return qn_meta_status(&plan->model->meta, err);
 }

@@ -139,12 +139,43 @@ static json_t *model_json(maker *m, const qn_plan *plan) {
     return o;
 }
 
+static json_t *imatrix_json(maker *m, const qn_plan *plan) {
+    const qn_coverage *c = &plan->coverage;
+    if (plan->imatrix == NULL) {
+        return json_null();
+    }
+    json_t *o = json_object();
+    json_t *open = json_array();
+    json_t *unseen = json_array();
+    put(m, o, "path", text_of(plan->imatrix->path));
+    put(m, o, "n_chunks", count(plan->imatrix->n_chunks));
+    put(m, o, "n_covered", count(c->n_covered));
+    for (uint64_t i = 0; i < c->n_open; i++) {
+        push(m, open, text_of(c->open[i]));
+    }
+    for (uint64_t i = 0; i < c->n_unseen; i++) {
+        json_t *row = json_object();
+        put(m, row, "tensor", text_of(c->unseen[i].tensor));
+        put(m, row, "expert", count(c->unseen[i].expert));
+        push(m, unseen, row);
+    }
+    put(m, o, "open", open);
+    put(m, o, "unseen", unseen);
+    return o;
+}
+
+static const char *effort_name(qn_effort effort) {
+    return effort == QN_EFFORT_BEST ? "best" : effort == QN_EFFORT_FAST ? "fast" : "normal";
+}
+
 qn_status qn_plan_json(const qn_plan *plan, char **text, qn_error *err) {
     maker m = {false};
     json_t *o = json_object();
     json_t *outputs = json_array();
     put(&m, o, "model", model_json(&m, plan));
     put(&m, o, "preset", text_of(plan->preset.name));
+    put(&m, o, "effort", text_of(effort_name(plan->effort)));
+    put(&m, o, "imatrix", imatrix_json(&m, plan));
     put(&m, o, "out_dir", text_of(plan->inputs.out_dir));
     put(&m, o, "threads", count(plan->n_threads));
     put(&m, o, "disk_bytes", count(plan->disk_bytes));
