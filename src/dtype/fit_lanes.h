@@ -27,42 +27,63 @@ LANE_FN lanes extreme(int n, const lane_row *x, lanes *largest) {
     return value;
 }
 
+/* a = sum of w·x·q and b = sum of w·q² for two inverse scales at once: their sums do not wait for each other. */
+LANE_FN void symmetric_sums(int n, float high, const lane_row *x, const lane_row *w, const lanes *inverse, lanes *a,
+                            lanes *b) {
+    a[0] = a[1] = b[0] = b[1] = all(0.0F);
+    for (int e = 0; e < n; e++) {
+        const lanes v = load(x[e]);
+        const lanes weight = load(w[e]);
+        for (int k = 0; k < 2; k++) {
+            const lanes code = nearest_within(inverse[k] * v, -high, high - 1.0F);
+            a[k] += weight * v * code;
+            b[k] += weight * code * code;
+        }
+    }
+}
+
+/** The best scale of routine A so far. */
+typedef struct symmetric_best {
+    lanes inverse, scale, score;
+} symmetric_best;
+
+LANE_FN void keep_better(symmetric_best *best, lanes inverse, lanes a, lanes b, bool is_first) {
+    const lanes fitted = select_lanes(b != 0.0F, a / b, all(0.0F));
+    const int_lanes is_better = is_first ? b == b : (b > 0.0F) & (a * a > best->score * b);
+    best->inverse = select_lanes(is_better, inverse, best->inverse);
+    best->scale = select_lanes(is_better, fitted, best->scale);
+    best->score = select_lanes(is_better, fitted * a, best->score);
+}
+
 /**
  * Routine A. Fits x by scale times codes -high..high-1: tries 19 inverse scales around -high / extreme and keeps the
- * one with the largest a²/b, a = sum of w·x·q, b = sum of w·q².
+ * one with the largest a²/b.
  * @return the scale, 0 for a zero group, whose codes are -high (stored as 0)
  */
 LANE_FN lanes fit_symmetric(int n, float high, const lane_row *x, const lane_row *w, lane_row *q) {
     lanes largest;
     const lanes peak = extreme(n, x, &largest);
     const int_lanes is_zero = largest < ZERO_GROUP;
-    lanes best_inverse = all(0.0F);
-    lanes best_score = all(0.0F);
-    lanes scale = all(0.0F);
-    for (int i = 0; i < 19; i++) {
-        /* 0 first, then -9..-1, 1..9. */
-        const int step = i == 0 ? 0 : i - 10 + (i > 9);
-        const lanes inverse = -(high + 0.1F * (float)step) / peak;
-        lanes a = all(0.0F);
-        lanes b = all(0.0F);
-        for (int e = 0; e < n; e++) {
-            const lanes v = load(x[e]);
-            const lanes weight = load(w[e]);
-            const lanes code = nearest_within(inverse * v, -high, high - 1.0F);
-            a += weight * v * code;
-            b += weight * code * code;
+    symmetric_best best = {all(0.0F), all(0.0F), all(0.0F)};
+    for (int i = 0; i < 20; i += 2) {
+        lanes inverse[2];
+        lanes a[2];
+        lanes b[2];
+        for (int k = 0; k < 2; k++) {
+            /* 0 first, then -9..-1, 1..9, and 9 once more, which is never better than itself. */
+            const int tried = i + k < 19 ? i + k : 18;
+            const int step = tried == 0 ? 0 : tried - 10 + (tried > 9);
+            inverse[k] = -(high + 0.1F * (float)step) / peak;
         }
-        const lanes fitted = select_lanes(b != 0.0F, a / b, all(0.0F));
-        const int_lanes is_better = i == 0 ? b == b : (b > 0.0F) & (a * a > best_score * b);
-        best_inverse = select_lanes(is_better, inverse, best_inverse);
-        scale = select_lanes(is_better, fitted, scale);
-        best_score = select_lanes(is_better, fitted * a, best_score);
+        symmetric_sums(n, high, x, w, inverse, a, b);
+        keep_better(&best, inverse[0], a[0], b[0], i == 0);
+        keep_better(&best, inverse[1], a[1], b[1], false);
     }
     for (int e = 0; e < n; e++) {
-        const lanes code = nearest_within(best_inverse * load(x[e]), -high, high - 1.0F);
+        const lanes code = nearest_within(best.inverse * load(x[e]), -high, high - 1.0F);
         store(q[e], select_lanes(is_zero, all(-high), code));
     }
-    return select_lanes(is_zero, all(0.0F), scale);
+    return select_lanes(is_zero, all(0.0F), best.scale);
 }
 
 /** How routine B searches. */

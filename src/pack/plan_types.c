@@ -2,7 +2,6 @@
 /* plan_types.c: which element type each tensor of each output has, and what may not be. */
 #include "pack/plan.h"
 
-#include "base/nearest.h"
 #include "stream/type_rules.h"
 
 #include <string.h>
@@ -58,39 +57,20 @@ static qn_status choose_outtype(qn_plan *plan, const char *outtype, qn_error *er
     return QN_OK;
 }
 
-/* An element type that --output-tensor-type and the like name. */
-static qn_status read_type(const char *option, const char *name, bool *has, qn_dtype *type, qn_error *err) {
-    const char *all[QN_DTYPE_LIMIT];
-    const char *near[1];
-    uint64_t n = 0;
-    if (name == NULL) {
-        return QN_OK;
-    }
-    *has = qn_dtype_find(name, type) && qn_dtype_get((uint32_t)*type)->has_encoder;
-    if (*has) {
-        return QN_OK;
-    }
-    for (uint32_t id = 0; id < QN_DTYPE_LIMIT; id++) {
-        const qn_dtype_info *info = qn_dtype_get(id);
-        if (info != NULL && info->has_encoder) {
-            all[n++] = info->name;
-        }
-    }
-    const bool has_near = qn_nearest(name, all, n, near, 1) == 1;
-    return qn_fail(err, QN_E_USAGE, "%s '%.40s': is no element type that can be written%s%s%s", option, name,
-                   has_near ? "; did you mean " : "; `quern types` lists them", has_near ? near[0] : "",
-                   has_near ? "?" : "");
-}
-
 qn_status qn_plan_read_types(qn_plan *plan, const qn_pack_options *options, qn_error *err) {
     qn_mixture_options *m = &plan->mixture;
     qn_type_rule *rules = NULL;
     QN_TRY(choose_outtype(plan, options->outtype, err));
     m->is_pure = options->pure;
     m->leaves_output = options->leave_output_tensor;
-    QN_TRY(read_type("--output-tensor-type", options->output_tensor_type, &m->has_output_type, &m->output_type, err));
-    QN_TRY(read_type("--token-embedding-type", options->token_embedding_type, &m->has_embedding_type,
-                     &m->embedding_type, err));
+    m->has_output_type = options->output_tensor_type != NULL;
+    m->has_embedding_type = options->token_embedding_type != NULL;
+    if (m->has_output_type) {
+        QN_TRY(qn_tensor_type_parse("--output-tensor-type ", options->output_tensor_type, &m->output_type, err));
+    }
+    if (m->has_embedding_type) {
+        QN_TRY(qn_tensor_type_parse("--token-embedding-type ", options->token_embedding_type, &m->embedding_type, err));
+    }
     QN_TRY(qn_type_rules_parse(plan->arena, options->tensor_types, options->n_tensor_types, options->tensor_type_file,
                                &rules, &m->n_rules, err));
     m->rules = rules;

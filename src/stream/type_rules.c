@@ -123,6 +123,11 @@ static qn_status fail_type(const char *where, const char *name, qn_error *err) {
                    n_near > 1 ? near[1] : "", n_near > 2 ? " or " : "", n_near > 2 ? near[2] : "");
 }
 
+qn_status qn_tensor_type_parse(const char *where, const char *name, qn_dtype *type, qn_error *err) {
+    const bool is_known = qn_dtype_find(name, type) && qn_dtype_get((uint32_t)*type)->has_encoder;
+    return is_known ? QN_OK : fail_type(where, name, err);
+}
+
 /* One rule of n bytes; where begins the messages. */
 static qn_status parse_rule(qn_arena *arena, const char *text, size_t n, const char *where, qn_type_rule *rule,
                             qn_error *err) {
@@ -142,11 +147,8 @@ static qn_status parse_rule(qn_arena *arena, const char *text, size_t n, const c
     }
     QN_TRY(compile(pattern, where, &code, err));
     pcre2_code_free(code);
-    if (!qn_dtype_find(type, &rule->type) || !qn_dtype_get((uint32_t)rule->type)->has_encoder) {
-        return fail_type(where, type, err);
-    }
     rule->pattern = pattern;
-    return QN_OK;
+    return qn_tensor_type_parse(where, type, &rule->type, err);
 }
 
 static bool is_blank(char c) {

@@ -18,6 +18,13 @@
 QN_NODISCARD qn_status qn_type_rules_parse(qn_arena *arena, const char *const *texts, size_t n, const char *file,
                                            qn_type_rule **rules, uint64_t *n_rules, qn_error *err);
 
+/**
+ * Finds the element type of a name, one that can be written.
+ * @param where how the message begins: "--output-tensor-type "
+ * @return QN_OK; QN_E_USAGE with the nearest names
+ */
+QN_NODISCARD qn_status qn_tensor_type_parse(const char *where, const char *name, qn_dtype *type, qn_error *err);
+
 /** Rules ready to be searched for; for mixture.c. */
 typedef struct qn_type_matcher qn_type_matcher;
 
