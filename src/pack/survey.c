@@ -284,10 +284,20 @@ void qn_survey_clear(qn_survey *survey) {
     *survey = (qn_survey){0};
 }
 
+const qn_dtype *qn_survey_candidates(uint32_t *n) {
+    static const qn_dtype types[] = {
+        QN_IQ1_S, QN_IQ1_M,  QN_IQ2_XXS, QN_IQ2_XS, QN_IQ2_S, QN_Q2_K,  QN_IQ3_XXS, QN_IQ3_S,
+        QN_Q3_K,  QN_IQ4_XS, QN_IQ4_NL,  QN_Q4_0,   QN_Q4_1,  QN_Q4_K,  QN_Q5_0,    QN_Q5_1,
+        QN_Q5_K,  QN_Q6_K,   QN_Q8_0,    QN_F16,    QN_BF16,  QN_TQ1_0, QN_TQ2_0,
+    };
+    *n = sizeof types / sizeof types[0];
+    return types;
+}
+
 double qn_survey_weight(const char *name, bool is_tied) {
     static const double weights[QN_N_ROLES] = {
-        [QN_ROLE_NONE] = 0.7, [QN_ROLE_OUT] = 9.0, [QN_ROLE_EMB] = 30.0, [QN_ROLE_V] = 0.6,    [QN_ROLE_K] = 0.4,
-        [QN_ROLE_Q] = 0.4,    [QN_ROLE_O] = 0.4,   [QN_ROLE_UP] = 0.7,   [QN_ROLE_GATE] = 1.0, [QN_ROLE_DOWN] = 1.0,
+        [QN_ROLE_NONE] = 0.7, [QN_ROLE_OUT] = 12.0, [QN_ROLE_EMB] = 24.0, [QN_ROLE_V] = 0.6,    [QN_ROLE_K] = 0.4,
+        [QN_ROLE_Q] = 0.4,    [QN_ROLE_O] = 0.4,    [QN_ROLE_UP] = 0.7,   [QN_ROLE_GATE] = 1.0, [QN_ROLE_DOWN] = 1.0,
     };
     const qn_role role = qn_role_of(name);
     if (strncmp(name, "blk.", 4) != 0) {

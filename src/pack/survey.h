@@ -52,7 +52,23 @@ QN_NODISCARD qn_status qn_survey_run(const qn_survey_request *request, qn_job *j
 /** Frees what it holds and empties it. */
 void qn_survey_clear(qn_survey *survey);
 
-/** How much a relative error of the tensor of this name counts in the error of the whole model. */
+/**
+ * The types that a choice by size tries: those that runtimes know widely, from IQ1_S to BF16, and the ternary ones,
+ * which are exact for ternary models. Static storage.
+ */
+const qn_dtype *qn_survey_candidates(uint32_t *n);
+
+/**
+ * How much a relative error of the tensor of this name counts in the error of the whole model.
+ *
+ * The divergence (KLD) of a model with one quantised tensor is proportional to error / energy of that tensor, with a
+ * factor that depends on what the tensor does and in which layer. The factors are rounded from a measurement: each
+ * tensor of the sample model alone at Q3_K and Q2_K, KLD over relative error. An embedding feeds everything (and its
+ * rows meet no sum that would average errors out), the output makes the logits; in a layer the feed-forward matrices
+ * carry most; a value's error passes straight into the stream, a query's or key's only through the softmax. The first
+ * layers count more, the stream that their errors are added to being small still.
+ * @param is_tied no output.weight: the embedding stands for both
+ */
 double qn_survey_weight(const char *name, bool is_tied);
 /** weight * error / energy: what a budget adds up. 0 for a tensor without energy. */
 double qn_survey_cost(const qn_survey_tensor *tensor, const qn_survey_choice *choice);
