@@ -19,6 +19,15 @@ const qn_arch *qn_arch_at(size_t i) {
     return i < QN_COUNT(families) ? families[i] : NULL;
 }
 
+const qn_arch *qn_arch_by_name(const char *general_architecture) {
+    for (size_t i = 0; i < QN_COUNT(families); i++) {
+        if (strcmp(families[i]->name, general_architecture) == 0) {
+            return families[i];
+        }
+    }
+    return NULL;
+}
+
 static bool has_class(const qn_arch *arch, const char *name) {
     for (size_t i = 0; arch->classes[i] != NULL; i++) {
         if (strcmp(arch->classes[i], name) == 0) {
@@ -90,75 +99,6 @@ uint64_t qn_arch_dim(qn_dim dim, const qn_hparams *h, uint64_t n_vocab) {
     case QN_DIM_QKV: return q + 2 * kv;
     }
     return 0;
-}
-
-/* Keys that most families write. Source: facts/architectures.md 0.3. */
-static const qn_key_rule generic_keys[] = {
-    {"block_count", QN_KEY_U32, QN_HP_N_LAYER},
-    {"context_length", QN_KEY_U32, QN_HP_N_CTX},
-    {"embedding_length", QN_KEY_U32, QN_HP_N_EMBD},
-    {"feed_forward_length", QN_KEY_U32, QN_HP_N_FF},
-    {"attention.head_count", QN_KEY_U32, QN_HP_N_HEAD},
-    {"attention.head_count_kv", QN_KEY_U32, QN_HP_N_HEAD_KV},
-    {"rope.freq_base", QN_KEY_F32, QN_HP_ROPE_BASE},
-    {"rope.freq_base_swa", QN_KEY_F32, QN_HP_ROPE_BASE_SWA},
-    {"attention.layer_norm_rms_epsilon", QN_KEY_F32, QN_HP_RMS_EPS},
-    {"attention.layer_norm_epsilon", QN_KEY_F32, QN_HP_NORM_EPS},
-    {"attention.key_length", QN_KEY_U32, QN_HP_HEAD_DIM},
-    {"attention.value_length", QN_KEY_U32, QN_HP_HEAD_DIM},
-};
-
-static const qn_key_rule linear_keys[] = {{"rope.scaling.factor", QN_KEY_F32, QN_HP_ROPE_FACTOR}};
-
-static const qn_key_rule yarn_keys[] = {
-    {"rope.scaling.factor", QN_KEY_F32, QN_HP_ROPE_FACTOR},
-    {"rope.scaling.original_context_length", QN_KEY_U32, QN_HP_ROPE_ORIG_CTX},
-    {"rope.scaling.yarn_ext_factor", QN_KEY_F32, QN_HP_YARN_EXT_FACTOR},
-    {"rope.scaling.yarn_attn_factor", QN_KEY_F32, QN_HP_YARN_ATTN_FACTOR},
-    {"rope.scaling.yarn_beta_fast", QN_KEY_F32, QN_HP_YARN_BETA_FAST},
-    {"rope.scaling.yarn_beta_slow", QN_KEY_F32, QN_HP_YARN_BETA_SLOW},
-};
-
-static void write_keys(const char *arch, const qn_key_rule *keys, size_t n, const qn_hparams *h, qn_meta *meta) {
-    char key[128];
-    for (size_t i = 0; i < n; i++) {
-        if (!h->has[keys[i].hp]) {
-            continue;
-        }
-        (void)snprintf(key, sizeof key, "%s.%s", arch, keys[i].suffix);
-        if (keys[i].type == QN_KEY_F32) {
-            qn_meta_set_f32(meta, key, (float)h->value[keys[i].hp]);
-        } else {
-            qn_meta_set_u32(meta, key, (uint32_t)h->value[keys[i].hp]);
-        }
-    }
-}
-
-static void write_scaling(const char *arch, const qn_hparams *h, qn_meta *meta) {
-    const bool has_factor = h->has[QN_HP_ROPE_FACTOR];
-    const char *type = NULL;
-    char key[128];
-    if (h->rope_scaling == QN_ROPE_SCALING_LINEAR && has_factor) {
-        type = "linear";
-        write_keys(arch, linear_keys, QN_COUNT(linear_keys), h, meta);
-    } else if (h->rope_scaling == QN_ROPE_SCALING_YARN && has_factor) {
-        type = "yarn";
-        write_keys(arch, yarn_keys, QN_COUNT(yarn_keys), h, meta);
-    } else if (h->rope_scaling == QN_ROPE_SCALING_LONGROPE) {
-        type = "longrope";
-    }
-    if (type != NULL) {
-        (void)snprintf(key, sizeof key, "%s.rope.scaling.type", arch);
-        qn_meta_set_string(meta, key, type);
-    }
-}
-
-void qn_arch_write_keys(const qn_arch *arch, const qn_hparams *h, qn_meta *meta) {
-    if (arch->has_generic_keys) {
-        write_keys(arch->name, generic_keys, QN_COUNT(generic_keys), h, meta);
-        write_scaling(arch->name, h, meta);
-    }
-    write_keys(arch->name, arch->keys, arch->n_keys, h, meta);
 }
 
 bool qn_rule_is_per_layer(const qn_tensor_rule *rule) {
