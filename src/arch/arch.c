@@ -146,6 +146,17 @@ static bool match_exactly(const qn_arch *arch, const char *name, qn_tensor_match
     return false;
 }
 
+bool qn_arch_match_gguf(const qn_arch *arch, const char *gguf_name, qn_tensor_match *out) {
+    for (size_t i = 0; i < arch->n_tensors; i++) {
+        const qn_tensor_rule *rule = &arch->tensors[i];
+        if (rule->presence != QN_DROPPED && matches(rule->gguf, gguf_name, &out->layer)) {
+            out->rule = rule;
+            return true;
+        }
+    }
+    return false;
+}
+
 static bool holds_any(const char *name, const char *const *parts) {
     for (size_t i = 0; parts != NULL && parts[i] != NULL; i++) {
         if (strstr(name, parts[i]) != NULL) {
@@ -191,22 +202,44 @@ bool qn_arch_match(const qn_arch *arch, const char *hf_name, qn_tensor_match *ou
     return false;
 }
 
+typedef const qn_recipe *(*regroup_fn)(qn_arena *arena, const qn_recipe *child, uint64_t n_head);
+
+/* Regroups the rows of a matrix, or the elements of a bias: its one row is the column of the matrix. */
+static const qn_recipe *regroup(regroup_fn by, uint64_t n_head, qn_arena *arena, const qn_recipe *r) {
+    if (r == NULL || qn_recipe_rows(r) != 1) {
+        return by(arena, r, n_head);
+    }
+    const uint64_t n = qn_recipe_cols(r);
+    return qn_recipe_reshape(arena, by(arena, qn_recipe_reshape(arena, r, n, 1), n_head), 1, n);
+}
+
 const qn_recipe *qn_arch_transform(qn_transform transform, const qn_hparams *h, qn_arena *arena,
                                    const qn_recipe *source) {
     switch (transform) {
     case QN_AS_IS: return source;
     case QN_TRANSPOSE: return qn_recipe_transpose(arena, source);
     case QN_PLUS_ONE: return qn_recipe_offset(arena, source, 1.0F);
-    case QN_ROPE_Q:
-    case QN_ROPE_K: break;
+    case QN_ROPE_Q: return regroup(qn_recipe_rope_pairs, qn_hp_count(h, QN_HP_N_HEAD), arena, source);
+    case QN_ROPE_K: return regroup(qn_recipe_rope_pairs, qn_hp_count(h, QN_HP_N_HEAD_KV), arena, source);
     }
-    const uint64_t n_head = qn_hp_count(h, transform == QN_ROPE_Q ? QN_HP_N_HEAD : QN_HP_N_HEAD_KV);
-    if (source != NULL && qn_recipe_rows(source) == 1) { /* a bias: its one row is the column of the matrix */
-        const uint64_t n = qn_recipe_cols(source);
-        const qn_recipe *column = qn_recipe_reshape(arena, source, n, 1);
-        return qn_recipe_reshape(arena, qn_recipe_rope_pairs(arena, column, n_head), 1, n);
+    return NULL;
+}
+
+/*
+ * Less one, in float32, is the right way back: let s be a float32 that is the rounded sum x + 1. Where s - 1 is a float32
+ * itself, adding 1 gives s. It is one for every s in [1/2, 2] and for multiples of their own last place up to 2^24
+ * (Sterbenz); for other s within (-1/2, 1/2), x lies in (-3/2, -1/2), so s is a multiple of 2^-24, and so is s - 1.
+ */
+const qn_recipe *qn_arch_untransform(qn_transform transform, const qn_hparams *h, qn_arena *arena,
+                                     const qn_recipe *stored) {
+    switch (transform) {
+    case QN_AS_IS: return stored;
+    case QN_TRANSPOSE: return qn_recipe_transpose(arena, stored);
+    case QN_PLUS_ONE: return qn_recipe_offset(arena, stored, -1.0F);
+    case QN_ROPE_Q: return regroup(qn_recipe_rope_halves, qn_hp_count(h, QN_HP_N_HEAD), arena, stored);
+    case QN_ROPE_K: return regroup(qn_recipe_rope_halves, qn_hp_count(h, QN_HP_N_HEAD_KV), arena, stored);
     }
-    return qn_recipe_rope_pairs(arena, source, n_head);
+    return NULL;
 }
 
 const qn_recipe *qn_arch_transform_left(qn_transform transform, const qn_hparams *h, qn_arena *arena,

@@ -150,6 +150,9 @@ typedef struct qn_tensor_match {
  */
 bool qn_arch_match(const qn_arch *arch, const char *hf_name, qn_tensor_match *out);
 
+/** Understands a GGUF tensor name. @return false when the family has no such tensor; match->rule is not NULL */
+bool qn_arch_match_gguf(const qn_arch *arch, const char *gguf_name, qn_tensor_match *out);
+
 /** The rule's HF or GGUF name with the layer put in; NULL when memory is short. */
 char *qn_rule_name(qn_arena *arena, const char *pattern, uint64_t layer);
 /** Whether a rule is repeated for every layer. */
@@ -161,6 +164,13 @@ bool qn_rule_is_per_layer(const qn_tensor_rule *rule);
  */
 const qn_recipe *qn_arch_transform(qn_transform transform, const qn_hparams *h, qn_arena *arena,
                                    const qn_recipe *source);
+
+/**
+ * The checkpoint's tensor made of GGUF's: the way back of qn_arch_transform(). Exact but for QN_PLUS_ONE, whose sum in
+ * float32 may have lost bits: the float that comes back gives the stored one again when 1 is added, if any float does.
+ */
+const qn_recipe *qn_arch_untransform(qn_transform transform, const qn_hparams *h, qn_arena *arena,
+                                     const qn_recipe *stored);
 
 /**
  * What the transformation does to the left factor B [out, rank] of a low-rank update of the tensor (the right
