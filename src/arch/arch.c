@@ -19,6 +19,15 @@ const qn_arch *qn_arch_at(size_t i) {
     return i < QN_COUNT(families) ? families[i] : NULL;
 }
 
+const qn_arch *qn_arch_by_name(const char *general_architecture) {
+    for (size_t i = 0; i < QN_COUNT(families); i++) {
+        if (strcmp(families[i]->name, general_architecture) == 0) {
+            return families[i];
+        }
+    }
+    return NULL;
+}
+
 static bool has_class(const qn_arch *arch, const char *name) {
     for (size_t i = 0; arch->classes[i] != NULL; i++) {
         if (strcmp(arch->classes[i], name) == 0) {
@@ -92,75 +101,6 @@ uint64_t qn_arch_dim(qn_dim dim, const qn_hparams *h, uint64_t n_vocab) {
     return 0;
 }
 
-/* Keys that most families write. Source: facts/architectures.md 0.3. */
-static const qn_key_rule generic_keys[] = {
-    {"block_count", QN_KEY_U32, QN_HP_N_LAYER},
-    {"context_length", QN_KEY_U32, QN_HP_N_CTX},
-    {"embedding_length", QN_KEY_U32, QN_HP_N_EMBD},
-    {"feed_forward_length", QN_KEY_U32, QN_HP_N_FF},
-    {"attention.head_count", QN_KEY_U32, QN_HP_N_HEAD},
-    {"attention.head_count_kv", QN_KEY_U32, QN_HP_N_HEAD_KV},
-    {"rope.freq_base", QN_KEY_F32, QN_HP_ROPE_BASE},
-    {"rope.freq_base_swa", QN_KEY_F32, QN_HP_ROPE_BASE_SWA},
-    {"attention.layer_norm_rms_epsilon", QN_KEY_F32, QN_HP_RMS_EPS},
-    {"attention.layer_norm_epsilon", QN_KEY_F32, QN_HP_NORM_EPS},
-    {"attention.key_length", QN_KEY_U32, QN_HP_HEAD_DIM},
-    {"attention.value_length", QN_KEY_U32, QN_HP_HEAD_DIM},
-};
-
-static const qn_key_rule linear_keys[] = {{"rope.scaling.factor", QN_KEY_F32, QN_HP_ROPE_FACTOR}};
-
-static const qn_key_rule yarn_keys[] = {
-    {"rope.scaling.factor", QN_KEY_F32, QN_HP_ROPE_FACTOR},
-    {"rope.scaling.original_context_length", QN_KEY_U32, QN_HP_ROPE_ORIG_CTX},
-    {"rope.scaling.yarn_ext_factor", QN_KEY_F32, QN_HP_YARN_EXT_FACTOR},
-    {"rope.scaling.yarn_attn_factor", QN_KEY_F32, QN_HP_YARN_ATTN_FACTOR},
-    {"rope.scaling.yarn_beta_fast", QN_KEY_F32, QN_HP_YARN_BETA_FAST},
-    {"rope.scaling.yarn_beta_slow", QN_KEY_F32, QN_HP_YARN_BETA_SLOW},
-};
-
-static void write_keys(const char *arch, const qn_key_rule *keys, size_t n, const qn_hparams *h, qn_meta *meta) {
-    char key[128];
-    for (size_t i = 0; i < n; i++) {
-        if (!h->has[keys[i].hp]) {
-            continue;
-        }
-        (void)snprintf(key, sizeof key, "%s.%s", arch, keys[i].suffix);
-        if (keys[i].type == QN_KEY_F32) {
-            qn_meta_set_f32(meta, key, (float)h->value[keys[i].hp]);
-        } else {
-            qn_meta_set_u32(meta, key, (uint32_t)h->value[keys[i].hp]);
-        }
-    }
-}
-
-static void write_scaling(const char *arch, const qn_hparams *h, qn_meta *meta) {
-    const bool has_factor = h->has[QN_HP_ROPE_FACTOR];
-    const char *type = NULL;
-    char key[128];
-    if (h->rope_scaling == QN_ROPE_SCALING_LINEAR && has_factor) {
-        type = "linear";
-        write_keys(arch, linear_keys, QN_COUNT(linear_keys), h, meta);
-    } else if (h->rope_scaling == QN_ROPE_SCALING_YARN && has_factor) {
-        type = "yarn";
-        write_keys(arch, yarn_keys, QN_COUNT(yarn_keys), h, meta);
-    } else if (h->rope_scaling == QN_ROPE_SCALING_LONGROPE) {
-        type = "longrope";
-    }
-    if (type != NULL) {
-        (void)snprintf(key, sizeof key, "%s.rope.scaling.type", arch);
-        qn_meta_set_string(meta, key, type);
-    }
-}
-
-void qn_arch_write_keys(const qn_arch *arch, const qn_hparams *h, qn_meta *meta) {
-    if (arch->has_generic_keys) {
-        write_keys(arch->name, generic_keys, QN_COUNT(generic_keys), h, meta);
-        write_scaling(arch->name, h, meta);
-    }
-    write_keys(arch->name, arch->keys, arch->n_keys, h, meta);
-}
-
 bool qn_rule_is_per_layer(const qn_tensor_rule *rule) {
     return strchr(rule->hf, '%') != NULL;
 }
@@ -200,6 +140,17 @@ static bool match_exactly(const qn_arch *arch, const char *name, qn_tensor_match
         if (matches(arch->tensors[i].hf, name, &layer)) {
             const bool is_dropped = arch->tensors[i].presence == QN_DROPPED;
             *out = (qn_tensor_match){is_dropped ? NULL : &arch->tensors[i], layer};
+            return true;
+        }
+    }
+    return false;
+}
+
+bool qn_arch_match_gguf(const qn_arch *arch, const char *gguf_name, qn_tensor_match *out) {
+    for (size_t i = 0; i < arch->n_tensors; i++) {
+        const qn_tensor_rule *rule = &arch->tensors[i];
+        if (rule->presence != QN_DROPPED && matches(rule->gguf, gguf_name, &out->layer)) {
+            out->rule = rule;
             return true;
         }
     }
@@ -251,22 +202,44 @@ bool qn_arch_match(const qn_arch *arch, const char *hf_name, qn_tensor_match *ou
     return false;
 }
 
+typedef const qn_recipe *(*regroup_fn)(qn_arena *arena, const qn_recipe *child, uint64_t n_head);
+
+/* Regroups the rows of a matrix, or the elements of a bias: its one row is the column of the matrix. */
+static const qn_recipe *regroup(regroup_fn by, uint64_t n_head, qn_arena *arena, const qn_recipe *r) {
+    if (r == NULL || qn_recipe_rows(r) != 1) {
+        return by(arena, r, n_head);
+    }
+    const uint64_t n = qn_recipe_cols(r);
+    return qn_recipe_reshape(arena, by(arena, qn_recipe_reshape(arena, r, n, 1), n_head), 1, n);
+}
+
 const qn_recipe *qn_arch_transform(qn_transform transform, const qn_hparams *h, qn_arena *arena,
                                    const qn_recipe *source) {
     switch (transform) {
     case QN_AS_IS: return source;
     case QN_TRANSPOSE: return qn_recipe_transpose(arena, source);
     case QN_PLUS_ONE: return qn_recipe_offset(arena, source, 1.0F);
-    case QN_ROPE_Q:
-    case QN_ROPE_K: break;
+    case QN_ROPE_Q: return regroup(qn_recipe_rope_pairs, qn_hp_count(h, QN_HP_N_HEAD), arena, source);
+    case QN_ROPE_K: return regroup(qn_recipe_rope_pairs, qn_hp_count(h, QN_HP_N_HEAD_KV), arena, source);
     }
-    const uint64_t n_head = qn_hp_count(h, transform == QN_ROPE_Q ? QN_HP_N_HEAD : QN_HP_N_HEAD_KV);
-    if (source != NULL && qn_recipe_rows(source) == 1) { /* a bias: its one row is the column of the matrix */
-        const uint64_t n = qn_recipe_cols(source);
-        const qn_recipe *column = qn_recipe_reshape(arena, source, n, 1);
-        return qn_recipe_reshape(arena, qn_recipe_rope_pairs(arena, column, n_head), 1, n);
+    return NULL;
+}
+
+/*
+ * Less one, in float32, is the right way back: let s be a float32 that is the rounded sum x + 1. Where s - 1 is a float32
+ * itself, adding 1 gives s. It is one for every s in [1/2, 2] and for multiples of their own last place up to 2^24
+ * (Sterbenz); for other s within (-1/2, 1/2), x lies in (-3/2, -1/2), so s is a multiple of 2^-24, and so is s - 1.
+ */
+const qn_recipe *qn_arch_untransform(qn_transform transform, const qn_hparams *h, qn_arena *arena,
+                                     const qn_recipe *stored) {
+    switch (transform) {
+    case QN_AS_IS: return stored;
+    case QN_TRANSPOSE: return qn_recipe_transpose(arena, stored);
+    case QN_PLUS_ONE: return qn_recipe_offset(arena, stored, -1.0F);
+    case QN_ROPE_Q: return regroup(qn_recipe_rope_halves, qn_hp_count(h, QN_HP_N_HEAD), arena, stored);
+    case QN_ROPE_K: return regroup(qn_recipe_rope_halves, qn_hp_count(h, QN_HP_N_HEAD_KV), arena, stored);
     }
-    return qn_recipe_rope_pairs(arena, source, n_head);
+    return NULL;
 }
 
 const qn_recipe *qn_arch_transform_left(qn_transform transform, const qn_hparams *h, qn_arena *arena,

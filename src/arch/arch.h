@@ -94,10 +94,16 @@ typedef struct qn_arch {
     qn_status (*derive)(const char *where, const json_t *config, qn_hparams *h, qn_error *err);
     /** Makes generated tensors, values in the arena; may be NULL. */
     qn_status (*generate)(const qn_hparams *h, qn_arena *arena, qn_generated *out, size_t *n, qn_error *err);
+    /** The way back of derive and generate: completes what GGUF keys do not say, from generated tensors that a file
+     * holds; may be NULL. */
+    qn_status (*recover)(const qn_generated *found, size_t n, qn_arena *arena, qn_hparams *h, qn_error *err);
 } qn_arch;
 
 /** Family i, NULL past the end. */
 const qn_arch *qn_arch_at(size_t i);
+
+/** The family of general.architecture; NULL when quern has no table for it. (A Mistral is a Llama there.) */
+const qn_arch *qn_arch_by_name(const char *general_architecture);
 
 /**
  * Finds the family of a config.
@@ -115,6 +121,23 @@ uint64_t qn_arch_dim(qn_dim dim, const qn_hparams *h, uint64_t n_vocab);
 /** Writes the family's GGUF keys (all but general.* and tokenizer.*). */
 void qn_arch_write_keys(const qn_arch *arch, const qn_hparams *h, qn_meta *meta);
 
+/**
+ * Reads the hyper-parameters back from GGUF keys: what qn_arch_write_keys() wrote, and programs' defaults. Numbers
+ * stored as float32 become the shortest decimals that are those. What has no key stays absent.
+ * @return QN_OK; QN_E_FORMAT (a key is missing, or no such number); QN_E_UNSUPPORTED (layers differ)
+ */
+QN_NODISCARD qn_status qn_hparams_from_meta(const qn_arch *arch, const qn_meta *meta, qn_hparams *out, qn_error *err);
+
+/**
+ * As qn_hparams_from_meta(), and what only tensors tell: rows of the embedding, whether the output matrix is the
+ * embedding, rope factors (their values are read).
+ * @param meta  the file's, with overrides
+ * @param arena rope factors live in it
+ * @return also QN_E_IO; QN_E_SHAPE; QN_E_UNSUPPORTED (rope factors that no known scaling gives)
+ */
+QN_NODISCARD qn_status qn_hparams_from_gguf(const qn_arch *arch, const qn_archive *archive, const qn_meta *meta,
+                                            qn_arena *arena, qn_hparams *out, qn_error *err);
+
 /** A tensor name of the checkpoint, understood. */
 typedef struct qn_tensor_match {
     const qn_tensor_rule *rule; /**< NULL when the name is known and dropped */
@@ -127,6 +150,9 @@ typedef struct qn_tensor_match {
  */
 bool qn_arch_match(const qn_arch *arch, const char *hf_name, qn_tensor_match *out);
 
+/** Understands a GGUF tensor name. @return false when the family has no such tensor; match->rule is not NULL */
+bool qn_arch_match_gguf(const qn_arch *arch, const char *gguf_name, qn_tensor_match *out);
+
 /** The rule's HF or GGUF name with the layer put in; NULL when memory is short. */
 char *qn_rule_name(qn_arena *arena, const char *pattern, uint64_t layer);
 /** Whether a rule is repeated for every layer. */
@@ -138,6 +164,13 @@ bool qn_rule_is_per_layer(const qn_tensor_rule *rule);
  */
 const qn_recipe *qn_arch_transform(qn_transform transform, const qn_hparams *h, qn_arena *arena,
                                    const qn_recipe *source);
+
+/**
+ * The checkpoint's tensor made of GGUF's: the way back of qn_arch_transform(). Exact but for QN_PLUS_ONE, whose sum in
+ * float32 may have lost bits: the float that comes back gives the stored one again when 1 is added, if any float does.
+ */
+const qn_recipe *qn_arch_untransform(qn_transform transform, const qn_hparams *h, qn_arena *arena,
+                                     const qn_recipe *stored);
 
 /**
  * What the transformation does to the left factor B [out, rank] of a low-rank update of the tensor (the right

@@ -101,6 +101,35 @@ static qn_status gemma3_derive(const char *where, const json_t *config, qn_hpara
     return QN_OK;
 }
 
+/* Keys that a file leaves out stand for these. Source: facts/architectures.md 6. */
+static qn_status gemma2_recover(const qn_generated *found, size_t n, qn_arena *arena, qn_hparams *h, qn_error *err) {
+    static const qn_hp_default meant[] = {
+        {QN_HP_ATTN_SOFTCAP, 50}, {QN_HP_FINAL_SOFTCAP, 30}, {QN_HP_SLIDING_WINDOW, 4096}};
+    (void)found;
+    (void)n;
+    (void)arena;
+    (void)err;
+    for (size_t i = 0; i < QN_COUNT(meant); i++) {
+        if (!h->has[meant[i].hp]) {
+            qn_hp_set(h, meant[i].hp, meant[i].value);
+        }
+    }
+    return QN_OK;
+}
+
+/* Programs know the pattern of layers and the local base; a file without a window has full layers only. */
+static qn_status gemma3_recover(const qn_generated *found, size_t n, qn_arena *arena, qn_hparams *h, qn_error *err) {
+    (void)found;
+    (void)n;
+    (void)arena;
+    (void)err;
+    qn_hp_set(h, QN_HP_SLIDING_PATTERN, qn_hp_count(h, QN_HP_SLIDING_WINDOW) > 0 ? 6 : 1);
+    if (!h->has[QN_HP_ROPE_BASE_SWA]) {
+        qn_hp_set(h, QN_HP_ROPE_BASE_SWA, 10000);
+    }
+    return QN_OK;
+}
+
 const qn_arch qn_arch_gemma = {
     .name = "gemma",
     .label = "Gemma 1",
@@ -131,6 +160,7 @@ const qn_arch qn_arch_gemma2 = {
     .base_prefixes = qn_prefix_model,
     .rope = QN_ROPE_NEOX,
     .vocab = {.prefers_spm = true, .add_space_prefix = 0},
+    .recover = gemma2_recover,
 };
 
 const qn_arch qn_arch_gemma3 = {
@@ -152,4 +182,5 @@ const qn_arch qn_arch_gemma3 = {
     .cuts_vocab = true,
     .vocab = {.prefers_spm = true, .add_space_prefix = 0},
     .derive = gemma3_derive,
+    .recover = gemma3_recover,
 };

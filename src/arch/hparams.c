@@ -1,22 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /* hparams.c: config.json to numbers: generic names, rope scaling, class defaults, limits. */
-#include "arch/hparams.h"
+#include "arch/hparams_rows.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_NAMES = 7 };
+enum { MAX_NAMES = QN_MAX_HP_NAMES };
+
+typedef qn_hp_row hp_row;
 
 /* The generic names of each number, first found wins; and what is accepted. Source: facts/architectures.md 0.3. */
-typedef struct hp_row {
-    qn_hp hp;
-    bool is_count; /* a positive integer */
-    double min;
-    double max;
-    const char *names[MAX_NAMES];
-} hp_row;
-
 static const hp_row hp_rows[] = {
     {QN_HP_N_LAYER, true, 1, 65536, {"n_layers", "num_hidden_layers", "n_layer", "num_layers"}},
     {QN_HP_N_CTX,
@@ -68,6 +62,31 @@ static const hp_row swa_row = {QN_HP_ROPE_BASE_SWA,
                                {"rope_theta", "local_rope_theta", "rope_local_theta", "rope_theta_local",
                                 "swa_rope_theta", "rope_local_base_freq"}};
 
+static const struct {
+    const hp_row *rows;
+    size_t n;
+} row_lists[] = {
+    {hp_rows, sizeof hp_rows / sizeof hp_rows[0]},
+    {rope_rows, sizeof rope_rows / sizeof rope_rows[0]},
+    {scaling_rows, sizeof scaling_rows / sizeof scaling_rows[0]},
+    {&swa_row, 1},
+};
+
+const qn_hp_row *qn_hp_row_of(qn_hp hp) {
+    for (size_t i = 0; i < sizeof row_lists / sizeof row_lists[0]; i++) {
+        for (size_t k = 0; k < row_lists[i].n; k++) {
+            if (row_lists[i].rows[k].hp == hp) {
+                return &row_lists[i].rows[k];
+            }
+        }
+    }
+    return NULL;
+}
+
+bool qn_hp_is_fit(const qn_hp_row *row, double v) {
+    return v >= row->min && v <= row->max && (!row->is_count || v == floor(v));
+}
+
 uint64_t qn_hp_count(const qn_hparams *h, qn_hp hp) {
     return h->has[hp] && h->value[hp] > 0 ? (uint64_t)h->value[hp] : 0;
 }
@@ -94,9 +113,7 @@ static qn_status read_row(const char *where, const json_t *object, const hp_row 
             continue;
         }
         const double v = json_number_value(value);
-        const bool is_fit = json_is_number(value) && v >= row->min && v <= row->max &&
-            (!row->is_count || v == floor(v));
-        if (!is_fit) {
+        if (!json_is_number(value) || !qn_hp_is_fit(row, v)) {
             char *found = json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT);
             const qn_status status = qn_fail(err, QN_E_FORMAT, "%s: '%s' is %.60s; a%s from %.9g to %.9g is expected",
                                              where, row->names[i], found == NULL ? "?" : found,
@@ -162,6 +179,14 @@ static const struct {
     {"dynamic", QN_ROPE_SCALING_DYNAMIC},
 };
 
+const char *qn_rope_scaling_name(qn_rope_scaling scaling) {
+    size_t i = 0;
+    while (scaling_names[i].scaling != scaling) {
+        i++;
+    }
+    return scaling_names[i].name;
+}
+
 static qn_status read_scaling(const char *where, const json_t *rope, qn_arena *arena, qn_hparams *h, qn_error *err) {
     const char *type = qn_json_string(rope, "rope_type");
     if (type == NULL) {
@@ -224,7 +249,7 @@ static qn_status read_rope(const char *where, const json_t *config, qn_arena *ar
     return json_is_object(full) ? read_scaling(where, full, arena, h, err) : QN_OK;
 }
 
-static qn_status check_heads(const char *where, const qn_hparams *h, qn_error *err) {
+qn_status qn_hparams_check_heads(const char *where, const qn_hparams *h, qn_error *err) {
     const uint64_t n_head = qn_hp_count(h, QN_HP_N_HEAD);
     const uint64_t n_kv = qn_hp_count(h, QN_HP_N_HEAD_KV);
     const uint64_t n_embd = qn_hp_count(h, QN_HP_N_EMBD);
@@ -282,7 +307,7 @@ qn_status qn_hparams_read(const char *where, const json_t *config, const qn_hp_d
     if (!h.has[QN_HP_N_HEAD_KV]) {
         qn_hp_set(&h, QN_HP_N_HEAD_KV, h.value[QN_HP_N_HEAD]);
     }
-    QN_TRY(check_heads(where, &h, err));
+    QN_TRY(qn_hparams_check_heads(where, &h, err));
     *out = h;
     return QN_OK;
 }

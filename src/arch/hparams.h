@@ -65,6 +65,9 @@ typedef struct qn_hp_default {
     double value;
 } qn_hp_default;
 
+/** A rope scaling as config.json spells it: "default", "linear", …. Static. */
+const char *qn_rope_scaling_name(qn_rope_scaling scaling);
+
 /** The value as a count; 0 when absent. */
 uint64_t qn_hp_count(const qn_hparams *h, qn_hp hp);
 /** The head size: as given, else n_embd / n_head; 0 when n_head is absent. */

@@ -3,6 +3,7 @@
 #include "arch/families.h"
 
 #include <math.h>
+#include <string.h>
 
 static const char *const classes[] = {"LlamaForCausalLM", "LLaMAForCausalLM", "LlamaModel", NULL};
 static const char *const mistral_classes[] = {"MistralForCausalLM", "MistralModel", NULL};
@@ -56,14 +57,34 @@ static qn_status derive(const char *where, const json_t *config, qn_hparams *h, 
     return QN_OK;
 }
 
+/* How much slower Llama 3 turns at a wavelength. */
+typedef struct slowing {
+    double factor, low, high, ctx;
+} slowing;
+
+static double divisor_at(const slowing *s, double wavelength) {
+    if (wavelength < s->ctx / s->high) {
+        return 1;
+    }
+    if (wavelength > s->ctx / s->low) {
+        return s->factor;
+    }
+    const double smooth = (s->ctx / wavelength - s->low) / (s->high - s->low);
+    return 1.0 / ((1.0 - smooth) / s->factor + smooth);
+}
+
+static double wavelength_at(const qn_hparams *h, uint64_t i) {
+    const double n_rot = h->value[QN_HP_ROPE_DIM];
+    return 2.0 * 3.14159265358979323846 * pow(h->value[QN_HP_ROPE_BASE], 2.0 * (double)i / n_rot);
+}
+
 /* Llama 3's divisors of the rotary angles: long wavelengths slowed by factor, short ones kept, a ramp between. */
 static qn_status generate(const qn_hparams *h, qn_arena *arena, qn_generated *out, size_t *n, qn_error *err) {
     const uint64_t n_rot = qn_hp_count(h, QN_HP_ROPE_DIM);
-    const double base = h->value[QN_HP_ROPE_BASE];
-    const double factor = h->has[QN_HP_ROPE_FACTOR] ? h->value[QN_HP_ROPE_FACTOR] : 8;
-    const double low = h->has[QN_HP_ROPE_LOW_FREQ] ? h->value[QN_HP_ROPE_LOW_FREQ] : 1;
-    const double high = h->has[QN_HP_ROPE_HIGH_FREQ] ? h->value[QN_HP_ROPE_HIGH_FREQ] : 4;
-    const double ctx = h->has[QN_HP_ROPE_ORIG_CTX] ? h->value[QN_HP_ROPE_ORIG_CTX] : 8192;
+    const slowing s = {.factor = h->has[QN_HP_ROPE_FACTOR] ? h->value[QN_HP_ROPE_FACTOR] : 8,
+                       .low = h->has[QN_HP_ROPE_LOW_FREQ] ? h->value[QN_HP_ROPE_LOW_FREQ] : 1,
+                       .high = h->has[QN_HP_ROPE_HIGH_FREQ] ? h->value[QN_HP_ROPE_HIGH_FREQ] : 4,
+                       .ctx = h->has[QN_HP_ROPE_ORIG_CTX] ? h->value[QN_HP_ROPE_ORIG_CTX] : 8192};
     *n = 0;
     if (h->rope_scaling != QN_ROPE_SCALING_LLAMA3) {
         return QN_OK;
@@ -73,17 +94,87 @@ static qn_status generate(const qn_hparams *h, qn_arena *arena, qn_generated *ou
         return qn_fail_nomem(err, "rope_freqs.weight", (size_t)n_rot * sizeof *values / 2);
     }
     for (uint64_t i = 0; i < n_rot / 2; i++) {
-        const double wavelength = 2.0 * 3.14159265358979323846 * pow(base, 2.0 * (double)i / (double)n_rot);
-        const double smooth = (ctx / wavelength - low) / (high - low);
-        if (wavelength < ctx / high) {
-            values[i] = 1.0F;
-        } else if (wavelength > ctx / low) {
-            values[i] = (float)factor;
-        } else {
-            values[i] = (float)(1.0 / ((1.0 - smooth) / factor + smooth));
-        }
+        values[i] = (float)divisor_at(&s, wavelength_at(h, i));
     }
     out[(*n)++] = (qn_generated){"rope_freqs.weight", values, n_rot / 2};
+    return QN_OK;
+}
+
+/* Whether a slowing gives the divisors, up to what other programs' float32 arithmetic makes of them. */
+static bool gives(const slowing *s, const qn_hparams *h, const qn_generated *found) {
+    bool does = s->low > 0 && s->high > s->low && s->ctx >= 1 && s->factor > 0;
+    for (uint64_t i = 0; does && i < found->n; i++) {
+        does = fabs(divisor_at(s, wavelength_at(h, i)) - found->values[i]) <= 1e-4 * fabs((double)found->values[i]);
+    }
+    return does;
+}
+
+/* Number k of the guesses with two divisors within the ramp: straight there against the frequency, each tells a point
+ * of the line. Only ratios show, so the lower end is taken as 1, and numbers are rounded to what people write. */
+static slowing guess_of_line(const qn_hparams *h, const qn_generated *found, double factor, const uint64_t *in_ramp,
+                             uint64_t n_in_ramp, unsigned k) {
+    double x[2] = {0};
+    double y[2] = {0};
+    for (uint64_t i = 0; i < 2 && i < n_in_ramp; i++) {
+        const uint64_t at = in_ramp[i == 0 ? 0 : n_in_ramp - 1];
+        x[i] = 1 / wavelength_at(h, at);
+        y[i] = (1 / (double)found->values[at] - 1 / factor) / (1 - 1 / factor);
+    }
+    if (n_in_ramp < 2) { /* one point: the usual ratio of 4 */
+        return (slowing){factor, 1, 4, round((3 * y[0] + 1) / x[0])};
+    }
+    const double slope = (y[0] - y[1]) / (x[0] - x[1]);
+    const double start = slope * x[0] - y[0]; /* low / (high - low) */
+    const double high = 1 + 1 / start;
+    const double step = k == 0 ? 1 : k == 1 ? 100 : 0;
+    const double rounded = step == 0 ? high : round(high * step) / step;
+    return (slowing){factor, 1, rounded, round(slope * (rounded - 1))};
+}
+
+/* Llama 3's scaling from the divisors that a file holds. */
+static qn_status recover(const qn_generated *found, size_t n, qn_arena *arena, qn_hparams *h, qn_error *err) {
+    if (!h->has[QN_HP_ROPE_DIM]) {
+        qn_hp_set(h, QN_HP_ROPE_DIM, (double)qn_hp_head_dim(h));
+    }
+    if (n == 0) {
+        return QN_OK;
+    }
+    uint64_t *in_ramp = qn_arena_array(arena, found->n, sizeof *in_ramp);
+    uint64_t n_in_ramp = 0;
+    double factor = 1;
+    if (in_ramp == NULL) {
+        return qn_fail_nomem(err, found->name, 0);
+    }
+    for (uint64_t i = 0; i < found->n; i++) {
+        factor = fmax(factor, found->values[i]);
+    }
+    for (uint64_t i = 0; i < found->n; i++) {
+        const double v = found->values[i];
+        if (v > 1 && v < factor) {
+            in_ramp[n_in_ramp++] = i;
+        }
+    }
+    slowing s = {factor, 1, 4, 8192};
+    bool fits = n == 1 && strcmp(found->name, "rope_freqs.weight") == 0 &&
+        found->n == qn_hp_count(h, QN_HP_ROPE_DIM) / 2;
+    if (fits && !gives(&s, h, found)) {
+        for (unsigned k = 0; k < 3 && n_in_ramp > 0 && !gives(&s, h, found); k++) {
+            s = guess_of_line(h, found, factor, in_ramp, n_in_ramp, k);
+        }
+        for (double ctx = 1; n_in_ramp == 0 && ctx <= 1 << 24 && !gives(&s, h, found); ctx *= 2) {
+            s.ctx = ctx; /* nothing within the ramp: many contexts give the same */
+        }
+        fits = gives(&s, h, found);
+    }
+    if (!fits) {
+        return qn_fail(err, QN_E_UNSUPPORTED, "tensor '%s' holds rope factors that Llama 3's scaling does not give",
+                       found->name);
+    }
+    h->rope_scaling = QN_ROPE_SCALING_LLAMA3;
+    qn_hp_set(h, QN_HP_ROPE_FACTOR, s.factor);
+    qn_hp_set(h, QN_HP_ROPE_LOW_FREQ, s.low);
+    qn_hp_set(h, QN_HP_ROPE_HIGH_FREQ, s.high);
+    qn_hp_set(h, QN_HP_ROPE_ORIG_CTX, s.ctx);
     return QN_OK;
 }
 
@@ -91,7 +182,7 @@ static qn_status generate(const qn_hparams *h, qn_arena *arena, qn_generated *ou
 #define LLAMA_SHAPE                                                                                        \
     .name = "llama", .has_generic_keys = true, .keys = keys, .n_keys = QN_COUNT(keys), .tensors = tensors, \
     .n_tensors = QN_COUNT(tensors), .base_prefixes = qn_prefix_model, .rope = QN_ROPE_NORM,                \
-    .vocab = {.prefers_spm = true, .add_space_prefix = -1}, .derive = derive, .generate = generate
+    .vocab = {.prefers_spm = true, .add_space_prefix = -1}, .derive = derive, .generate = generate, .recover = recover
 
 const qn_arch qn_arch_llama = {
     LLAMA_SHAPE,

@@ -3,6 +3,8 @@
 #include "arch/families.h"
 
 #include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static const char *const classes[] = {"Phi3ForCausalLM", NULL};
@@ -88,6 +90,50 @@ static qn_status generate(const qn_hparams *h, qn_arena *arena, qn_generated *ou
     return QN_OK;
 }
 
+/* The share of the hidden size, in few digits, that gives n_rot dimensions a head: the ratio itself where it is short. */
+static double share_of(uint64_t n_rot, const qn_hparams *h) {
+    const uint64_t n_head = qn_hp_count(h, QN_HP_N_HEAD);
+    const double n_embd = h->value[QN_HP_N_EMBD];
+    const double ratio = (double)(n_rot * n_head) / n_embd;
+    double first = 0;
+    for (int digits = 1; digits < 10; digits++) {
+        char text[32];
+        (void)snprintf(text, sizeof text, "%.*g", digits, ratio);
+        const double share = strtod(text, NULL);
+        if (share == ratio) {
+            return share;
+        }
+        if (first == 0 && (uint64_t)floor(share * n_embd) / n_head == n_rot) {
+            first = share;
+        }
+    }
+    return first == 0 ? ratio : first;
+}
+
+static qn_status recover(const qn_generated *found, size_t n, qn_arena *arena, qn_hparams *h, qn_error *err) {
+    (void)arena;
+    const uint64_t n_rot = h->has[QN_HP_ROPE_DIM] ? qn_hp_count(h, QN_HP_ROPE_DIM) : qn_hp_head_dim(h);
+    qn_hp_set(h, QN_HP_ROPE_DIM, (double)n_rot);
+    qn_hp_set(h, QN_HP_PARTIAL_ROTARY, share_of(n_rot, h));
+    for (size_t i = 0; i < n; i++) {
+        const bool is_long = strcmp(found[i].name, "rope_factors_long.weight") == 0;
+        if (!is_long && strcmp(found[i].name, "rope_factors_short.weight") != 0) {
+            return qn_fail(err, QN_E_UNSUPPORTED, "tensor '%s' has no place in a Phi-3 model", found[i].name);
+        }
+        if (found[i].n != n_rot / 2) {
+            return qn_fail(err, QN_E_SHAPE, "tensor '%s' has %llu factors for %llu rotary dimensions a head",
+                           found[i].name, (unsigned long long)found[i].n, (unsigned long long)n_rot);
+        }
+        *(is_long ? &h->rope_long_factors : &h->rope_short_factors) = found[i].values;
+        h->n_rope_factors = found[i].n;
+    }
+    if ((h->rope_long_factors == NULL) != (h->rope_short_factors == NULL)) {
+        return qn_fail(err, QN_E_FORMAT, "rope factors come in two lists, long and short; one is missing");
+    }
+    h->rope_scaling = n == 0 ? QN_ROPE_SCALING_NONE : QN_ROPE_SCALING_LONGROPE;
+    return QN_OK;
+}
+
 const qn_arch qn_arch_phi3 = {
     .name = "phi3",
     .label = "Phi-3, Phi-3.5, Phi-4",
@@ -103,4 +149,5 @@ const qn_arch qn_arch_phi3 = {
     .vocab = {.prefers_spm = true, .add_space_prefix = -1, .json_added_override = true},
     .derive = derive,
     .generate = generate,
+    .recover = recover,
 };

@@ -114,20 +114,22 @@ qn_status qn_slots_fill(const qn_slots *slots, const qn_archive *archive, const 
 }
 
 /* The shape a checkpoint has for a rule: GGUF's, turned where the checkpoint stores it turned. */
-static void expected_shape(const qn_tensor_rule *rule, const qn_hparams *h, uint64_t n_vocab, uint64_t *rows,
-                           uint64_t *cols) {
+static void expected_shape(const qn_tensor_rule *rule, bool is_gguf, const qn_hparams *h, uint64_t n_vocab,
+                           uint64_t *rows, uint64_t *cols) {
     const uint64_t r = qn_arch_dim(rule->rows, h, n_vocab);
     const uint64_t c = qn_arch_dim(rule->cols, h, n_vocab);
-    const bool is_turned = rule->transform == QN_TRANSPOSE;
+    const bool is_turned = rule->transform == QN_TRANSPOSE && !is_gguf;
     *rows = is_turned ? c : r;
     *cols = is_turned ? r : c;
 }
 
-static qn_status check_shape(const qn_slot *slot, const qn_archive_tensor *t, const qn_model *model, uint64_t n_vocab,
+static qn_status check_shape(const qn_slot *slot, bool base_is_gguf, const qn_model *model, uint64_t n_vocab,
                              qn_error *err) {
+    const qn_archive_tensor *t = qn_slot_source(slot);
+    const bool is_gguf = base_is_gguf && slot->replaced == NULL;
     uint64_t rows = 0;
     uint64_t cols = 0;
-    expected_shape(slot->rule, &model->hparams, n_vocab, &rows, &cols);
+    expected_shape(slot->rule, is_gguf, &model->hparams, n_vocab, &rows, &cols);
     const uint32_t n_dims = slot->rule->rows == QN_DIM_NONE ? 1 : 2;
     if (t->shape.n_dims == n_dims && qn_shape_rows(&t->shape) == rows && qn_shape_cols(&t->shape) == cols) {
         return QN_OK;
@@ -135,8 +137,8 @@ static qn_status check_shape(const qn_slot *slot, const qn_archive_tensor *t, co
     char found[128];
     char expected[64] = "";
     const qn_shape shape = {n_dims, {n_dims == 1 ? cols : rows, cols}};
-    return qn_fail(err, QN_E_SHAPE, "%s: tensor '%s' has shape %s; config.json calls for %s", qn_file_path(t->file),
-                   t->name, qn_shape_text(&t->shape, found, sizeof found),
+    return qn_fail(err, QN_E_SHAPE, "%s: tensor '%s' has shape %s; %s calls for %s", qn_file_path(t->file),
+                   t->name, qn_shape_text(&t->shape, found, sizeof found), base_is_gguf ? "its metadata" : "config.json",
                    qn_shape_text(&shape, expected, sizeof expected));
 }
 
@@ -158,11 +160,12 @@ qn_status qn_slots_check(const qn_slots *slots, const qn_model *model, uint64_t 
         const qn_archive_tensor *t = qn_slot_source(slot);
         if (t == NULL && (slot->rule->presence == QN_REQUIRED || is_changed_matrix(slot, model->n_adapters))) {
             if (n_missing++ < 5) {
-                const char *name = qn_rule_name(model->arena, slot->rule->hf, slot->layer);
+                const char *name = qn_rule_name(
+                    model->arena, slots->base_is_gguf ? slot->rule->gguf : slot->rule->hf, slot->layer);
                 qn_buffer_printf(&missing, "%s'%s'", n_missing == 1 ? "" : ", ", name == NULL ? "?" : name);
             }
         }
-        qn_status status = t == NULL ? QN_OK : check_shape(slot, t, model, n_vocab, err);
+        qn_status status = t == NULL ? QN_OK : check_shape(slot, slots->base_is_gguf, model, n_vocab, err);
         if (status != QN_OK) {
             qn_buffer_clear(&missing);
             return status;

@@ -85,6 +85,10 @@ static bool is_changed(const qn_slot *slot, const qn_model *model) {
     return false;
 }
 
+bool qn_slot_is_changed(const qn_slot *slot, const qn_model *model) {
+    return slot->replaced != NULL || is_changed(slot, model);
+}
+
 /* An output matrix of its own exists when the model is untied, or when an adapter trained it. */
 static void untie_output(const qn_slots *slots, const qn_model *model, qn_job *job) {
     qn_slot *output = qn_slots_named(slots, "output.weight");
@@ -106,7 +110,7 @@ static void untie_output(const qn_slots *slots, const qn_model *model, qn_job *j
     if (is_changed(output, model)) {
         output->tied = embed->base;
     }
-    if (is_changed(output, model) || output->replaced != NULL) {
+    if (qn_slot_is_changed(output, model)) {
         qn_job_note(job, "lm_head was trained by an adapter: the output matrix is untied from the embedding");
     }
 }
@@ -126,18 +130,18 @@ static const qn_recipe *bytes_of(qn_arena *arena, const qn_archive_tensor *t) {
 }
 
 /* Adds one adapter's low-rank change to a weight. */
-static qn_status merge_pair(const qn_slot *slot, const qn_model *model, uint64_t i_adapter, const qn_recipe **recipe,
-                            qn_error *err) {
+static qn_status merge_pair(const qn_slot *slot, const qn_tensor_rule *rule, const qn_model *model, uint64_t i_adapter,
+                            const qn_recipe **recipe, qn_error *err) {
     qn_low_rank pair;
-    QN_TRY(qn_adapter_pair(model->adapters[i_adapter], slot->changes[i_adapter], slot->rule, &model->hparams,
+    QN_TRY(qn_adapter_pair(model->adapters[i_adapter], slot->changes[i_adapter], rule, &model->hparams,
                            qn_recipe_rows(*recipe), qn_recipe_cols(*recipe), model->arena, &pair, err));
     *recipe = qn_recipe_low_rank(model->arena, *recipe, &pair);
     return QN_OK;
 }
 
 /* Adds one adapter's lora_B.bias to a bias. */
-static qn_status merge_bias(const qn_slot *slot, const qn_model *model, uint64_t i_adapter, const qn_recipe **recipe,
-                            qn_error *err) {
+static qn_status merge_bias(const qn_slot *slot, const qn_tensor_rule *rule, const qn_model *model, uint64_t i_adapter,
+                            const qn_recipe **recipe, qn_error *err) {
     const qn_adapter *adapter = model->adapters[i_adapter];
     const qn_adapter_part *part = slot->changes[i_adapter];
     const qn_archive_tensor *t = part->b_bias;
@@ -146,21 +150,23 @@ static qn_status merge_bias(const qn_slot *slot, const qn_model *model, uint64_t
         return qn_fail(err, QN_E_SHAPE, "%s: tensor '%s' has shape %s; [%llu] is expected", adapter->dir, t->name,
                        qn_shape_text(&t->shape, found, sizeof found), (unsigned long long)qn_recipe_cols(*recipe));
     }
-    const qn_recipe *added = qn_arch_transform(slot->rule->transform, &model->hparams, model->arena,
+    const qn_recipe *added = qn_arch_transform(rule->transform, &model->hparams, model->arena,
                                                bytes_of(model->arena, t));
     *recipe = qn_recipe_add(model->arena, *recipe, added, (float)(part->scale * adapter->strength));
     return QN_OK;
 }
 
-static qn_status merge_changes(const qn_slot *slot, const qn_model *model, const qn_recipe **recipe, qn_error *err) {
+/* @param rule the slot's, with the transformation that brings a checkpoint's tensor into the order of recipe */
+static qn_status merge_changes(const qn_slot *slot, const qn_tensor_rule *rule, const qn_model *model,
+                               const qn_recipe **recipe, qn_error *err) {
     for (uint64_t i = slot->first_adapter; i < model->n_adapters; i++) {
         if (slot->changes[i] == NULL) {
             continue;
         }
-        QN_TRY(slot->rule->rows == QN_DIM_NONE ? merge_bias(slot, model, i, recipe, err)
-                                               : merge_pair(slot, model, i, recipe, err));
+        QN_TRY(rule->rows == QN_DIM_NONE ? merge_bias(slot, rule, model, i, recipe, err)
+                                         : merge_pair(slot, rule, model, i, recipe, err));
         if (*recipe == NULL) {
-            return qn_fail_nomem(err, slot->rule->hf, 0);
+            return qn_fail_nomem(err, rule->hf, 0);
         }
     }
     return QN_OK;
@@ -172,39 +178,94 @@ static const qn_recipe *zeros(const qn_slot *slot, const qn_model *model, uint64
     return values == NULL ? NULL : qn_recipe_values(model->arena, values, 1, n);
 }
 
-/* The start of a slot's recipe: its source, transformed; NULL when the slot stays empty. */
-static qn_status start_recipe(const qn_slot *slot, const qn_model *model, uint64_t n_vocab, const qn_recipe **recipe,
-                              qn_error *err) {
+/*
+ * The slot's values, changes merged in, in the order that is wanted. Changes are merged in GGUF's order wherever source
+ * or result have it, so that nothing is turned to and fro; a matrix stored [in, out] is merged turned.
+ */
+static qn_status slot_recipe(const qn_slots *slots, const qn_slot *slot, qn_model *model, uint64_t n_vocab,
+                             const qn_recipe **out, qn_error *err) {
     const qn_archive_tensor *source = qn_slot_source(slot);
-    *recipe = NULL;
-    if (source == NULL && !is_changed(slot, model)) {
+    const bool changes = is_changed(slot, model);
+    const bool is_gguf = slots->base_is_gguf && slot->replaced == NULL;
+    const bool works_in_gguf = !slots->wants_hf || is_gguf || (changes && slot->rule->transform == QN_TRANSPOSE);
+    qn_tensor_rule rule = *slot->rule;
+    *out = NULL;
+    if (source == NULL && !changes) {
         return QN_OK;
     }
-    *recipe = source == NULL
-        ? zeros(slot, model, n_vocab) /* a bias that only the adapter has */
-        : qn_arch_transform(slot->rule->transform, &model->hparams, model->arena, bytes_of(model->arena, source));
-    return *recipe == NULL ? qn_fail_nomem(err, slot->rule->hf, 0) : QN_OK;
+    if (!works_in_gguf) {
+        rule.transform = QN_AS_IS;
+    }
+    const qn_recipe *recipe = source == NULL ? zeros(slot, model, n_vocab) /* a bias that only the adapter has */
+                                             : bytes_of(model->arena, source);
+    if (source != NULL && !is_gguf) {
+        recipe = qn_arch_transform(rule.transform, &model->hparams, model->arena, recipe);
+    }
+    if (recipe == NULL) {
+        return qn_fail_nomem(err, rule.hf, 0);
+    }
+    QN_TRY(merge_changes(slot, &rule, model, &recipe, err));
+    if (works_in_gguf && slots->wants_hf) {
+        recipe = qn_arch_untransform(rule.transform, &model->hparams, model->arena, recipe);
+    }
+    if (recipe != NULL && rule.rows == QN_DIM_VOCAB && n_vocab < qn_recipe_rows(recipe)) {
+        recipe = qn_recipe_slice(model->arena, recipe, 0, n_vocab);
+    }
+    *out = recipe;
+    return recipe == NULL ? qn_fail_nomem(err, rule.hf, 0) : QN_OK;
 }
 
-static qn_status build_slot(const qn_slot *slot, qn_model *model, uint64_t n_vocab, qn_error *err) {
+/* The checkpoint's own name with another layer in it; NULL when memory is short. */
+static const char *renumbered(qn_arena *arena, const char *name, const qn_tensor_rule *rule, uint64_t layer) {
+    const char *tail = strchr(rule->hf, '%');
+    if (tail == NULL) {
+        return name;
+    }
+    size_t n = strlen(name) - strlen(tail + 1);
+    while (n > 0 && name[n - 1] >= '0' && name[n - 1] <= '9') {
+        n--;
+    }
+    return qn_arena_printf(arena, "%.*s%llu%s", (int)n, name, (unsigned long long)layer, tail + 1);
+}
+
+/* Names follow the checkpoint, which may have parts before or within those of the table ("language_model."). */
+static const char *slot_name(const qn_slots *slots, const qn_slot *slot, uint64_t layer, qn_arena *arena) {
+    if (!slots->wants_hf) {
+        return qn_rule_name(arena, slot->rule->gguf, layer);
+    }
+    if (slots->base_is_gguf || (slot->base == NULL && slot->tied == NULL)) {
+        return qn_rule_name(arena, slot->rule->hf, layer);
+    }
+    if (slot->base != NULL) {
+        return renumbered(arena, slot->base->name, slot->rule, layer);
+    }
+    const char *at = strstr(slot->tied->name, "model.embed_tokens."); /* what stands before it, before lm_head too */
+    const size_t n = at == NULL || strncmp(slot->tied->name, "model.", 6) == 0 ? 0 : (size_t)(at - slot->tied->name);
+    return qn_arena_printf(arena, "%.*s%s", (int)n, slot->tied->name, slot->rule->hf);
+}
+
+qn_status qn_slot_build(const qn_slots *slots, const qn_slot *slot, qn_model *model, uint64_t n_vocab, qn_error *err) {
     const qn_archive_tensor *source = qn_slot_source(slot);
     const qn_recipe *recipe = NULL;
-    QN_TRY(start_recipe(slot, model, n_vocab, &recipe, err));
+    uint64_t layer = slot->layer;
+    if (slots->layers != NULL && qn_rule_is_per_layer(slot->rule)) {
+        layer = slots->layers->to[layer];
+    }
+    if (layer == QN_LAYER_DROPPED) {
+        return QN_OK;
+    }
+    QN_TRY(slot_recipe(slots, slot, model, n_vocab, &recipe, err));
     if (recipe == NULL) {
         return QN_OK;
     }
-    QN_TRY(merge_changes(slot, model, &recipe, err));
-    if (slot->rule->rows == QN_DIM_VOCAB && n_vocab < qn_recipe_rows(recipe)) {
-        recipe = qn_recipe_slice(model->arena, recipe, 0, n_vocab);
-    }
     qn_model_tensor *t = &model->tensors[model->n_tensors];
-    t->name = qn_rule_name(model->arena, slot->rule->gguf, slot->layer);
+    *t = (qn_model_tensor){.name = slot_name(slots, slot, layer, model->arena)};
     t->source = source == NULL ? "generated" : source->name;
-    if (recipe == NULL || t->name == NULL) {
+    if (t->name == NULL) {
         return qn_fail_nomem(err, slot->rule->gguf, 0);
     }
     t->recipe = recipe;
-    t->is_merged = slot->replaced != NULL || is_changed(slot, model);
+    t->is_merged = qn_slot_is_changed(slot, model);
     t->shape.n_dims = slot->rule->rows == QN_DIM_NONE ? 1 : 2;
     t->shape.dims[0] = t->shape.n_dims == 1 ? qn_recipe_cols(recipe) : qn_recipe_rows(recipe);
     t->shape.dims[1] = t->shape.n_dims == 1 ? 0 : qn_recipe_cols(recipe);
@@ -238,7 +299,7 @@ qn_status qn_slots_build(const qn_slots *slots, qn_model *model, uint64_t n_voca
     }
     QN_TRY(add_generated(model, err));
     for (uint64_t i = 0; i < slots->n; i++) {
-        QN_TRY(build_slot(&slots->slots[i], model, n_vocab, err));
+        QN_TRY(qn_slot_build(slots, &slots->slots[i], model, n_vocab, err));
     }
     return QN_OK;
 }

@@ -16,12 +16,24 @@ typedef struct qn_slot {
     const qn_adapter_part **changes;   /**< [n_adapters] the part that changes it: a pair, or a bias to add; NULL */
 } qn_slot;
 
+#define QN_LAYER_DROPPED UINT64_MAX
+
+/** Layers that stay, and their new numbers. */
+typedef struct qn_layer_map {
+    uint64_t n_layer;
+    uint64_t n_kept;
+    const uint64_t *to; /**< [n_layer] new number; QN_LAYER_DROPPED */
+} qn_layer_map;
+
 /** All slots of a model, in the order of the file. */
 typedef struct qn_slots {
     qn_slot *slots;
     uint64_t n;
     uint64_t n_layer;
     const qn_arch *arch;
+    bool base_is_gguf;          /**< base tensors have GGUF's names and order; else the checkpoint's */
+    bool wants_hf;              /**< the model is to have the checkpoint's names and order; else GGUF's */
+    const qn_layer_map *layers; /**< which layers stay; NULL: all, under their numbers */
 } qn_slots;
 
 /** Makes the empty slots of a family with n_layer layers, with room for the changes of n_adapters. */
@@ -52,6 +64,16 @@ QN_NODISCARD qn_status qn_slots_check(const qn_slots *slots, const qn_model *mod
 
 /** Builds model->tensors from the slots. @param n_vocab rows to keep of tensors with vocabulary rows */
 QN_NODISCARD qn_status qn_slots_build(const qn_slots *slots, qn_model *model, uint64_t n_vocab, qn_error *err);
+
+/** Whether an adapter changes or replaces the slot's tensor. */
+bool qn_slot_is_changed(const qn_slot *slot, const qn_model *model);
+
+/**
+ * Adds the slot's tensor to model->tensors, where there must be room; an empty slot, or one of a layer left out, adds
+ * nothing.
+ */
+QN_NODISCARD qn_status qn_slot_build(const qn_slots *slots, const qn_slot *slot, qn_model *model, uint64_t n_vocab,
+                                     qn_error *err);
 
 /** Finds an adapter part's rule and layer. @param tail ".weight" or ".bias" */
 bool qn_part_match(const qn_arch *arch, const qn_adapter_part *part, const char *tail, qn_tensor_match *out);

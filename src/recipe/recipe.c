@@ -110,13 +110,21 @@ const qn_recipe *qn_recipe_transpose(qn_arena *arena, const qn_recipe *child) {
     return child == NULL ? NULL : new_parent(arena, QN_NODE_TRANSPOSE, child, child->n_cols, child->n_rows);
 }
 
-const qn_recipe *qn_recipe_rope_pairs(qn_arena *arena, const qn_recipe *child, uint64_t n_head) {
+static const qn_recipe *new_rope(qn_arena *arena, qn_node_kind kind, const qn_recipe *child, uint64_t n_head) {
     assert(child == NULL || (n_head > 0 && child->n_rows % n_head == 0 && child->n_rows / n_head % 2 == 0));
-    qn_recipe *r = child == NULL ? NULL : new_parent(arena, QN_NODE_ROPE_PAIRS, child, child->n_rows, child->n_cols);
+    qn_recipe *r = child == NULL ? NULL : new_parent(arena, kind, child, child->n_rows, child->n_cols);
     if (r != NULL) {
         r->as.n_head = n_head;
     }
     return r;
+}
+
+const qn_recipe *qn_recipe_rope_pairs(qn_arena *arena, const qn_recipe *child, uint64_t n_head) {
+    return new_rope(arena, QN_NODE_ROPE_PAIRS, child, n_head);
+}
+
+const qn_recipe *qn_recipe_rope_halves(qn_arena *arena, const qn_recipe *child, uint64_t n_head) {
+    return new_rope(arena, QN_NODE_ROPE_HALVES, child, n_head);
 }
 
 static const qn_recipe *new_with_number(qn_arena *arena, qn_node_kind kind, const qn_recipe *child, float number) {
@@ -267,6 +275,10 @@ static void add_demand(const qn_recipe *r, void *user) {
         break;
     case QN_NODE_RESHAPE:
         own = (r->child->n_cols > chunk ? r->child->n_cols : chunk) * sizeof(float);
+        n_own = 1;
+        break;
+    case QN_NODE_ROPE_HALVES:
+        own = (2 * r->n_cols > chunk ? 2 * r->n_cols : chunk) * sizeof(float); /* a pair of rows at least */
         n_own = 1;
         break;
     case QN_NODE_ROPE_PAIRS:

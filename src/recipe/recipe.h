@@ -37,6 +37,8 @@ const qn_recipe *qn_recipe_transpose(qn_arena *arena, const qn_recipe *child);
  * Source: facts/architectures.md 0.7, permutation P.
  */
 const qn_recipe *qn_recipe_rope_pairs(qn_arena *arena, const qn_recipe *child, uint64_t n_head);
+/** The way back of qn_recipe_rope_pairs(): row i of a head is its row 2i, row i + d/2 its row 2i + 1. */
+const qn_recipe *qn_recipe_rope_halves(qn_arena *arena, const qn_recipe *child, uint64_t n_head);
 /** child + addend, element by element. (Norm weights stored less 1.) */
 const qn_recipe *qn_recipe_offset(qn_arena *arena, const qn_recipe *child, float addend);
 /** child * factor, element by element. */

@@ -16,6 +16,7 @@ typedef enum qn_node_kind {
     QN_NODE_RESHAPE,
     QN_NODE_TRANSPOSE,
     QN_NODE_ROPE_PAIRS,
+    QN_NODE_ROPE_HALVES,
     QN_NODE_OFFSET,
     QN_NODE_SCALE,
     QN_NODE_ADD,
@@ -42,7 +43,7 @@ struct qn_recipe {
             const uint64_t *starts; /* [n] first row of each child */
             uint64_t n;
         } concat;
-        uint64_t n_head; /* rope_pairs */
+        uint64_t n_head; /* rope_pairs, rope_halves */
         float number;    /* offset's addend, scale's factor */
         struct {
             const qn_recipe *other;

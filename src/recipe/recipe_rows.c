@@ -223,6 +223,37 @@ static qn_status rope_rows(const qn_eval *e, const qn_recipe *r, uint64_t first,
     return QN_OK;
 }
 
+/** Rows [t, t + n) of one head, all of one half: every second row of the child from there on. */
+static qn_status half_rows(const qn_eval *e, const qn_recipe *r, uint64_t head, uint64_t t, uint64_t n, float *dst) {
+    const uint64_t half = r->n_rows / r->as.n_head / 2;
+    const uint64_t n_cols = r->n_cols;
+    const uint64_t is_second = t >= half ? 1 : 0;
+    float *rows = qn_scratch_take(e->scratch, 2 * n * n_cols, sizeof *rows, e->err);
+    if (rows == NULL) {
+        return QN_E_NOMEM;
+    }
+    QN_TRY(qn_node_rows(e, r->child, 2 * head * half + 2 * (t - is_second * half), 2 * n, rows));
+    for (uint64_t i = 0; i < n; i++) {
+        memcpy(dst + i * n_cols, rows + (2 * i + is_second) * n_cols, n_cols * sizeof *dst);
+    }
+    qn_scratch_give(e->scratch, rows);
+    return QN_OK;
+}
+
+static qn_status halves_rows(const qn_eval *e, const qn_recipe *r, uint64_t first, uint64_t n_rows, float *dst) {
+    const uint64_t half = r->n_rows / r->as.n_head / 2;
+    const uint64_t step = qn_chunk_rows(r->n_cols) < 2 ? 1 : qn_chunk_rows(r->n_cols) / 2;
+    while (n_rows > 0) {
+        const uint64_t t = first % (2 * half);
+        const uint64_t n = min_u64(min_u64(n_rows, half - t % half), step);
+        QN_TRY(half_rows(e, r, first / (2 * half), t, n, dst));
+        first += n;
+        n_rows -= n;
+        dst += n * r->n_cols;
+    }
+    return QN_OK;
+}
+
 static qn_status add_rows(const qn_eval *e, const qn_recipe *r, uint64_t first, uint64_t n_rows, float *dst) {
     const uint64_t step = min_u64(qn_chunk_rows(r->n_cols), n_rows);
     const float factor = r->as.add.factor;
@@ -253,6 +284,7 @@ qn_status qn_node_rows(const qn_eval *e, const qn_recipe *r, uint64_t first, uin
     case QN_NODE_CONCAT: return concat_rows(e, r, first, n_rows, dst);
     case QN_NODE_TRANSPOSE: return transpose_rows(e, r, first, n_rows, dst);
     case QN_NODE_ROPE_PAIRS: return rope_rows(e, r, first, n_rows, dst);
+    case QN_NODE_ROPE_HALVES: return halves_rows(e, r, first, n_rows, dst);
     case QN_NODE_OFFSET:
         QN_TRY(qn_node_rows(e, r->child, first, n_rows, dst));
         offset_all(dst, n, r->as.number);
