@@ -3,22 +3,11 @@
  * decode.c: blocks and plain numbers to float32, by the formulas of facts/quants.md §1-2.
  *
  * The order of operations is the formula's, left to right and without fused multiply-add: it decides the last bit.
- * F16 and BF16 live in plain_loops.h, because they have variants.
+ * F16 and BF16 live in plain_loops.h, because they have variants; the IQ and ternary types in decode_iq.c.
  */
+#include "dtype/decode.h"
 #include "dtype/blocks.h"
 #include "dtype/half.h"
-#include "dtype/kernels.h"
-
-#include <stdbool.h>
-
-/* Runs `body` for each block b, with y at its elements. */
-#define DEFINE_DECODER(name, block_type, block_len, body)                                     \
-    static void name(const unsigned char *src, uint64_t n, float *dst) {                      \
-        for (uint64_t done = 0; done < n; done += (block_len)) {                              \
-            const block_type *b = (const block_type *)(const void *)src + done / (block_len); \
-            body(b, dst + done);                                                              \
-        }                                                                                     \
-    }
 
 /* 5-bit code j of a legacy block: nibble j, with bit j of qh above it. */
 static unsigned nibble_at(const uint8_t *qs, unsigned j) {
@@ -99,6 +88,29 @@ static void mxfp4_block(const qn_block_mxfp4 *b, float *y) {
     const float d = e8m0_half(b->e);
     for (unsigned j = 0; j < 32; j++) {
         y[j] = (float)e2m1_doubled[nibble_at(b->qs, j)] * d;
+    }
+}
+
+/* Half the UE4M3 value; bit 7 does not count. */
+static float ue4m3_half(unsigned byte) {
+    const unsigned exponent = (byte >> 3) & 15U;
+    const float mantissa = (float)(int)(byte & 7U);
+    if (byte == 127) {
+        return 0.0F;
+    }
+    if (exponent == 0) {
+        return mantissa * 0x1p-10F;
+    }
+    return (1.0F + mantissa * 0.125F) * f32_from_bits((exponent + 119U) << 23);
+}
+
+static void nvfp4_block(const qn_block_nvfp4 *b, float *y) {
+    for (unsigned s = 0; s < 4; s++) {
+        const float d = ue4m3_half(b->d[s]);
+        for (unsigned t = 0; t < 8; t++) {
+            y[16 * s + t] = (float)e2m1_doubled[b->qs[8 * s + t] & 15U] * d;
+            y[16 * s + t + 8] = (float)e2m1_doubled[b->qs[8 * s + t] >> 4] * d;
+        }
     }
 }
 
@@ -210,6 +222,7 @@ DEFINE_DECODER(decode_q8_1, qn_block_q8_1, 32, q8_1_block)
 DEFINE_DECODER(decode_q1_0, qn_block_q1_0, 128, q1_0_block)
 DEFINE_DECODER(decode_q2_0, qn_block_q2_0, 64, q2_0_block)
 DEFINE_DECODER(decode_mxfp4, qn_block_mxfp4, 32, mxfp4_block)
+DEFINE_DECODER(decode_nvfp4, qn_block_nvfp4, 64, nvfp4_block)
 DEFINE_DECODER(decode_q2_k, qn_block_q2_k, 256, q2_k_block)
 DEFINE_DECODER(decode_q3_k, qn_block_q3_k, 256, q3_k_block)
 DEFINE_DECODER(decode_q4_k, qn_block_q4_k, 256, q4_k_block)
@@ -249,13 +262,13 @@ static void decode_bool(const unsigned char *src, uint64_t n, float *dst) {
 
 qn_decode_fn *qn_block_decoder(qn_dtype type) {
     static qn_decode_fn *const decoders[QN_DTYPE_LIMIT] = {
-        [QN_F32] = decode_f32,   [QN_F64] = decode_f64,   [QN_I8] = decode_i8,     [QN_I16] = decode_i16,
-        [QN_I32] = decode_i32,   [QN_I64] = decode_i64,   [QN_U8] = decode_u8,     [QN_U16] = decode_u16,
-        [QN_U32] = decode_u32,   [QN_U64] = decode_u64,   [QN_BOOL] = decode_bool, [QN_Q4_0] = decode_q4_0,
-        [QN_Q4_1] = decode_q4_1, [QN_Q5_0] = decode_q5_0, [QN_Q5_1] = decode_q5_1, [QN_Q8_0] = decode_q8_0,
-        [QN_Q8_1] = decode_q8_1, [QN_Q1_0] = decode_q1_0, [QN_Q2_0] = decode_q2_0, [QN_MXFP4] = decode_mxfp4,
-        [QN_Q2_K] = decode_q2_k, [QN_Q3_K] = decode_q3_k, [QN_Q4_K] = decode_q4_k, [QN_Q5_K] = decode_q5_k,
-        [QN_Q6_K] = decode_q6_k, [QN_Q8_K] = decode_q8_k,
+        [QN_F32] = decode_f32,   [QN_F64] = decode_f64,   [QN_I8] = decode_i8,       [QN_I16] = decode_i16,
+        [QN_I32] = decode_i32,   [QN_I64] = decode_i64,   [QN_U8] = decode_u8,       [QN_U16] = decode_u16,
+        [QN_U32] = decode_u32,   [QN_U64] = decode_u64,   [QN_BOOL] = decode_bool,   [QN_Q4_0] = decode_q4_0,
+        [QN_Q4_1] = decode_q4_1, [QN_Q5_0] = decode_q5_0, [QN_Q5_1] = decode_q5_1,   [QN_Q8_0] = decode_q8_0,
+        [QN_Q8_1] = decode_q8_1, [QN_Q1_0] = decode_q1_0, [QN_Q2_0] = decode_q2_0,   [QN_MXFP4] = decode_mxfp4,
+        [QN_Q2_K] = decode_q2_k, [QN_Q3_K] = decode_q3_k, [QN_Q4_K] = decode_q4_k,   [QN_Q5_K] = decode_q5_k,
+        [QN_Q6_K] = decode_q6_k, [QN_Q8_K] = decode_q8_k, [QN_NVFP4] = decode_nvfp4,
     };
-    return decoders[type];
+    return decoders[type] != NULL ? decoders[type] : qn_iq_decoder(type);
 }

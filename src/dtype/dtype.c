@@ -6,7 +6,7 @@
 #include "base/error.h"
 #include "dtype/blocks.h"
 
-enum { NO_CODEC = 0, DECODES = 1, BOTH = 3 };
+enum { DECODES = 1, BOTH = 3 };
 
 #define PLAIN(text, type, codec) \
     { text, 1, sizeof(type), false, ((codec)&1) != 0, ((codec)&2) != 0 }
@@ -29,27 +29,27 @@ static const qn_dtype_info type_table[QN_DTYPE_LIMIT] = {
     [QN_Q5_K] = BLOCK("Q5_K", 256, qn_block_q5_k, BOTH),
     [QN_Q6_K] = BLOCK("Q6_K", 256, qn_block_q6_k, BOTH),
     [QN_Q8_K] = BLOCK("Q8_K", 256, qn_block_q8_k, DECODES),
-    [QN_IQ2_XXS] = BLOCK("IQ2_XXS", 256, qn_block_iq2_xxs, NO_CODEC),
-    [QN_IQ2_XS] = BLOCK("IQ2_XS", 256, qn_block_iq2_xs, NO_CODEC),
-    [QN_IQ3_XXS] = BLOCK("IQ3_XXS", 256, qn_block_iq3_xxs, NO_CODEC),
-    [QN_IQ1_S] = BLOCK("IQ1_S", 256, qn_block_iq1_s, NO_CODEC),
-    [QN_IQ4_NL] = BLOCK("IQ4_NL", 32, qn_block_iq4_nl, NO_CODEC),
-    [QN_IQ3_S] = BLOCK("IQ3_S", 256, qn_block_iq3_s, NO_CODEC),
-    [QN_IQ2_S] = BLOCK("IQ2_S", 256, qn_block_iq2_s, NO_CODEC),
-    [QN_IQ4_XS] = BLOCK("IQ4_XS", 256, qn_block_iq4_xs, NO_CODEC),
+    [QN_IQ2_XXS] = BLOCK("IQ2_XXS", 256, qn_block_iq2_xxs, BOTH),
+    [QN_IQ2_XS] = BLOCK("IQ2_XS", 256, qn_block_iq2_xs, BOTH),
+    [QN_IQ3_XXS] = BLOCK("IQ3_XXS", 256, qn_block_iq3_xxs, BOTH),
+    [QN_IQ1_S] = BLOCK("IQ1_S", 256, qn_block_iq1_s, BOTH),
+    [QN_IQ4_NL] = BLOCK("IQ4_NL", 32, qn_block_iq4_nl, BOTH),
+    [QN_IQ3_S] = BLOCK("IQ3_S", 256, qn_block_iq3_s, BOTH),
+    [QN_IQ2_S] = BLOCK("IQ2_S", 256, qn_block_iq2_s, BOTH),
+    [QN_IQ4_XS] = BLOCK("IQ4_XS", 256, qn_block_iq4_xs, BOTH),
     [QN_I8] = PLAIN("I8", int8_t, DECODES),
     [QN_I16] = PLAIN("I16", int16_t, DECODES),
     [QN_I32] = PLAIN("I32", int32_t, DECODES),
     [QN_I64] = PLAIN("I64", int64_t, DECODES),
     [QN_F64] = PLAIN("F64", double, DECODES),
-    [QN_IQ1_M] = BLOCK("IQ1_M", 256, qn_block_iq1_m, NO_CODEC),
+    [QN_IQ1_M] = BLOCK("IQ1_M", 256, qn_block_iq1_m, BOTH),
     [QN_BF16] = PLAIN("BF16", uint16_t, BOTH),
-    [QN_TQ1_0] = BLOCK("TQ1_0", 256, qn_block_tq1_0, NO_CODEC),
-    [QN_TQ2_0] = BLOCK("TQ2_0", 256, qn_block_tq2_0, NO_CODEC),
-    [QN_MXFP4] = BLOCK("MXFP4", 32, qn_block_mxfp4, DECODES),
-    [QN_NVFP4] = BLOCK("NVFP4", 64, qn_block_nvfp4, NO_CODEC),
-    [QN_Q1_0] = BLOCK("Q1_0", 128, qn_block_q1_0, DECODES),
-    [QN_Q2_0] = BLOCK("Q2_0", 64, qn_block_q2_0, DECODES),
+    [QN_TQ1_0] = BLOCK("TQ1_0", 256, qn_block_tq1_0, BOTH),
+    [QN_TQ2_0] = BLOCK("TQ2_0", 256, qn_block_tq2_0, BOTH),
+    [QN_MXFP4] = BLOCK("MXFP4", 32, qn_block_mxfp4, BOTH),
+    [QN_NVFP4] = BLOCK("NVFP4", 64, qn_block_nvfp4, BOTH),
+    [QN_Q1_0] = BLOCK("Q1_0", 128, qn_block_q1_0, BOTH),
+    [QN_Q2_0] = BLOCK("Q2_0", 64, qn_block_q2_0, BOTH),
     [QN_U8] = PLAIN("U8", uint8_t, DECODES),
     [QN_U16] = PLAIN("U16", uint16_t, DECODES),
     [QN_U32] = PLAIN("U32", uint32_t, DECODES),
