@@ -173,8 +173,8 @@ typedef struct grid_type {
     int len;              /* 8 or 4 */
     const double *levels; /* magnitudes of levels 0..; for IQ1 the values themselves */
     int n_levels;
-    bool is_even;  /* an octet has an even number of minus signs */
-    bool is_shift; /* IQ1: levels are moved by ±1/8 */
+    bool is_even;        /* an octet has an even number of minus signs */
+    bool is_shift;       /* IQ1: levels are moved by ±1/8 */
     bool is_octet_shift; /* IQ1_M: each octet by its own */
 } grid_type;
 
@@ -284,8 +284,7 @@ static double shifted_octet(const grid_type *type, const double *x, const double
 static void add_octet_shift(const grid_type *type, const double *x, const double *w, double scale, fit_sums *sums) {
     fit_sums up;
     fit_sums down;
-    const bool is_up =
-        shifted_octet(type, x, w, scale, 0.125, &up) < shifted_octet(type, x, w, scale, -0.125, &down);
+    const bool is_up = shifted_octet(type, x, w, scale, 0.125, &up) < shifted_octet(type, x, w, scale, -0.125, &down);
     sums->a += is_up ? up.a : down.a;
     sums->b += is_up ? up.b : down.b;
 }
@@ -435,7 +434,10 @@ static int fill_levels(qn_dtype type, double *levels) {
     case QN_Q2_0: return fill_range(levels, -1, 2);
     case QN_TQ1_0:
     case QN_TQ2_0: return fill_range(levels, -1, 1);
-    case QN_Q1_0: levels[0] = -1; levels[1] = 1; return 2;
+    case QN_Q1_0:
+        levels[0] = -1;
+        levels[1] = 1;
+        return 2;
     case QN_IQ4_NL:
     case QN_IQ4_XS:
         for (int l = 0; l < 16; l++) {
@@ -470,7 +472,9 @@ bool qn_floor_error(qn_dtype type, const float *x, uint64_t n_rows, uint64_t n_c
             g.power += g.w[e] * g.x[e] * g.x[e];
         }
         total += g.power;
-        *error += grid != NULL ? grid_error(grid, &g) : top > 0 ? affine_error(&g, top) : level_error(&g, levels, n_levels);
+        *error += grid != NULL ? grid_error(grid, &g)
+            : top > 0          ? affine_error(&g, top)
+                               : level_error(&g, levels, n_levels);
     }
     *error /= total;
     return true;

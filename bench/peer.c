@@ -194,8 +194,8 @@ qn_row_errors qn_peer_errors(qn_dtype type, const qn_row_set *set, const float *
 bool qn_peer_encode_ours(qn_effort effort, qn_dtype type, const qn_row_set *set, const float *importance,
                          unsigned char *dst) {
     qn_error err;
-    const qn_status status =
-        qn_encode_rows(qn_cpu_detect(), effort, type, set->x, set->n_rows, QN_PEER_COLS, importance, dst, &err);
+    const qn_status status = qn_encode_rows(qn_cpu_detect(), effort, type, set->x, set->n_rows, QN_PEER_COLS,
+                                            importance, dst, &err);
     if (status != QN_OK && status != QN_E_UNSUPPORTED) {
         (void)fprintf(stderr, "%s\n", err.message);
         exit(1);

@@ -147,7 +147,8 @@ static void *run_halves(void *context) {
 #if defined(__x86_64__) && defined(__GLIBC__)
 __attribute__((target_clones("avx512f", "avx2", "default")))
 #endif
-static void convert_rows(const float *x, uint64_t n, uint64_t block_bytes, unsigned char *dst) {
+static void
+convert_rows(const float *x, uint64_t n, uint64_t block_bytes, unsigned char *dst) {
     if (block_bytes == 64) {
         for (uint64_t i = 0; i < n; i++) {
             const int16_t code = (int16_t)(x[i] * 1000.0F);

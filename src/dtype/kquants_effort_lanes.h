@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * kquants_effort_lanes.h: encoders of Q2_K to Q6_K at best effort, one superblock a lane.
+ * kquants_effort_lanes.h: encoders of Q2_K to Q6_K at fast and best effort, one superblock a lane.
  *
- * What is made small is the sum of v·(decoded - x)² over the superblock, with every number as the decoder will have it.
+ * Fast effort goes the normal encoder's way with fewer steps. At best effort, what is made small is the sum of v·(decoded - x)² over the superblock, with every number as the decoder will have it.
  * Codes of elements follow from their group's decoded scale and minimum, so that the search is over these integers and
  * the superblock's f16 scales. It starts from the normal encoder's result and from groups fitted by free numbers, tries
  * a row of superblock scales (which decide how well the groups' integer scales can fit), and for each the neighbouring
@@ -13,17 +13,82 @@
 #ifndef QUERN_DTYPE_KQUANTS_EFFORT_LANES_H
 #define QUERN_DTYPE_KQUANTS_EFFORT_LANES_H
 
+#include "dtype/free_fit_lanes.h"
 #include "dtype/kquants_lanes.h"
 
-/** The largest f16: no scale is allowed to become infinite. */
-#define MAX_HALF 65504.0F
+/* ---- Fast effort ---- */
+
+static const affine_type q2_k_fast_type = {
+    {16, 3.0F, -0.5F, 0.3F, 5, true}, {16, 3.0F, -0.9F, 0.15F, 10, false}, 15.0F, 1.0F};
+static const affine_type q4_k_fast_type = {
+    {32, 15.0F, -1.0F, 0.3F, 6, false}, {32, 15.0F, -0.9F, 0.15F, 10, false}, 63.0F, 2.0F};
+static const affine_type q5_k_fast_type = {
+    {32, 31.0F, -0.5F, 0.3F, 4, false}, {32, 31.0F, -0.9F, 0.2F, 8, false}, 63.0F, 2.0F};
+
+/* Routine A with 5 inverse scales instead of 19. Codes are left to recode_signed(). */
+LANE_FN lanes fit_coarse(int n, float high, const lane_row *x, const lane_row *w) {
+    lanes largest;
+    const lanes peak = extreme(n, x, &largest);
+    lanes best_gain = all(0.0F);
+    lanes scale = all(0.0F);
+    for (int i = 0; i < 5; i++) {
+        const lanes inverse = -(high + 0.35F * (float)(i - 2)) / peak;
+        lanes a = all(0.0F);
+        lanes b = all(0.0F);
+        for (int e = 0; e < n; e++) {
+            const lanes v = load(x[e]);
+            const lanes code = nearest_within(inverse * v, -high, high - 1.0F);
+            const lanes wq = load(w[e]) * code;
+            a += wq * v;
+            b += wq * code;
+        }
+        const lanes fitted = a / b;
+        const int_lanes is_better = (b > 0.0F) & (a * fitted > best_gain);
+        best_gain = select_lanes(is_better, a * fitted, best_gain);
+        scale = select_lanes(is_better, fitted, scale);
+    }
+    return select_lanes(largest < ZERO_GROUP, all(0.0F), scale);
+}
+
+/* Weights of group g: v·sqrt(spread + x²) for Q3_K, v for Q6_K; x² without importance. */
+LANE_FN void signed_weights(const lane_batch *batch, superblocks *s, int g, lanes spread, bool is_spread, lane_row *w) {
+    if (batch->has_importance && is_spread) {
+        importance_weights(batch, s, g, 16, spread, w);
+    } else if (batch->has_importance) {
+        gather(batch->importance, (size_t)(16 * g), 16, w);
+    } else {
+        for (int e = 0; e < 16; e++) {
+            const lanes v = load(s->x[16 * g + e]);
+            store(w[e], v * v);
+        }
+    }
+}
+
+/* Fits and codes a superblock's groups of Q3_K or Q6_K; gives the f16 scale. */
+LANE_FN int_lanes fit_fast(const lane_batch *batch, superblocks *s, bool is_six) {
+    _Alignas(64) lane_row w[16];
+    const float high = is_six ? 32.0F : 4.0F;
+    gather_superblocks(batch, s);
+    for (int g = 0; g < MAX_GROUPS; g++) {
+        signed_weights(batch, s, g, 2.0F * s->mean_square, !is_six, w);
+        store(s->scales[g], fit_coarse(16, high, s->x + 16 * g, w));
+        for (int e = 16 * g; e < 16 * (g + 1); e++) {
+            store(s->q[e], all(-high));
+        }
+    }
+    const int_lanes d = half_bits(code_by_extreme(s, is_six ? -128.0F : -32.0F, is_six ? 127.0F : 31.0F));
+    recode_signed(s, d, -high, high - 1.0F);
+    return d;
+}
+
+/* ---- Best effort ---- */
 
 /** A batch of superblocks in search. */
 typedef struct search {
-    superblocks s;                            /**< scales and depths: where the next scan looks, as real numbers */
+    superblocks s;                              /**< scales and depths: where the next scan looks, as real numbers */
     _Alignas(64) lane_row w[QN_SUPERBLOCK_LEN]; /**< weights of the squared errors, > 0 */
-    _Alignas(64) lane_row means[MAX_GROUPS];  /**< of x, weighted */
-    _Alignas(64) lane_row others[MAX_GROUPS]; /**< symmetric types: the scale of the other sign */
+    _Alignas(64) lane_row means[MAX_GROUPS];    /**< of x, weighted */
+    _Alignas(64) lane_row others[MAX_GROUPS];   /**< symmetric types: the scale of the other sign */
     _Alignas(64) lane_row best_scale_codes[MAX_GROUPS];
     _Alignas(64) lane_row best_depth_codes[MAX_GROUPS];
     lanes best_d;
@@ -31,31 +96,9 @@ typedef struct search {
     lanes best_error;
 } search;
 
-/* Rounded to f16 and back, without infinities. */
-LANE_FN lanes half_rounded(lanes v) {
-    return half_values(half_bits(greatest(least(v, all(MAX_HALF)), all(-MAX_HALF))));
-}
-
-/*
- * Weights: the importance in parts of its mean, and a little, so that columns of no importance still get sensible
- * values where that costs the others nothing; 1 without importance. Sets the groups' sums of weights and means.
- */
-LANE_FN void effort_weights(const lane_batch *batch, search *f, int n) {
-    if (batch->has_importance) {
-        lanes sum = all(0.0F);
-        gather(batch->importance, 0, QN_SUPERBLOCK_LEN, f->w);
-        for (int e = 0; e < QN_SUPERBLOCK_LEN; e++) {
-            sum += load(f->w[e]);
-        }
-        const lanes scale = select_lanes(sum > 0.0F, (float)QN_SUPERBLOCK_LEN / sum, all(0.0F));
-        for (int e = 0; e < QN_SUPERBLOCK_LEN; e++) {
-            store(f->w[e], load(f->w[e]) * scale + 1e-6F);
-        }
-    } else {
-        for (int e = 0; e < QN_SUPERBLOCK_LEN; e++) {
-            store(f->w[e], all(1.0F));
-        }
-    }
+/* Weights, and the groups' sums of them and weighted means. */
+LANE_FN void weigh_groups(const lane_batch *batch, search *f, int n) {
+    error_weights(batch, QN_SUPERBLOCK_LEN, f->w);
     for (int g = 0; g < QN_SUPERBLOCK_LEN / n; g++) {
         lanes sum_w = all(0.0F);
         lanes sum_x = all(0.0F);
@@ -70,70 +113,6 @@ LANE_FN void effort_weights(const lane_batch *batch, search *f, int n) {
 
 /* ---- Q2_K, Q4_K, Q5_K ---- */
 
-/* The error of a group with decoded scale s and minimum m, each element taking its best code. */
-LANE_FN lanes affine_cost(int n, float top, const lane_row *x, const lane_row *w, lanes s, lanes m) {
-    const lanes inverse = select_lanes(s > 0.0F, 1.0F / s, all(0.0F));
-    lanes error = all(0.0F);
-    for (int e = 0; e < n; e++) {
-        const lanes v = load(x[e]);
-        const lanes code = nearest_within((v - m) * inverse, 0.0F, top);
-        const lanes diff = s * code + m - v;
-        error += load(w[e]) * diff * diff;
-    }
-    return error;
-}
-
-/* How the free fit of a group goes over inverse scales and over where code 0 lies. */
-enum { N_RATES = 20, N_PHASES = 5 };
-
-/*
- * Fits group g by free numbers: a grid over the inverse scale and over the place of the codes, least squares at each
- * point. Sets its scale and depth, where the scans will look.
- */
-LANE_FN void fit_free_affine(search *f, int g, int n, float top) {
-    const lane_row *x = f->s.x + g * n;
-    const lane_row *w = f->w + g * n;
-    const lanes sum_w = load(f->s.weights[g]);
-    const lanes mean = load(f->means[g]);
-    lanes low = all(0.0F);
-    lanes high = load(x[0]);
-    lanes best_gain = all(0.0F);
-    lanes scale = all(0.0F);
-    lanes depth = all(0.0F);
-    float rate = 0.88F;
-    for (int e = 0; e < n; e++) {
-        low = least(load(x[e]), low);
-        high = greatest(load(x[e]), high);
-    }
-    const lanes middle = 0.5F * (low + high);
-    const lanes base = top / (high - low);
-    for (int i = 0; i < N_RATES; i++, rate *= 1.04F) {
-        for (int p = 0; p < N_PHASES; p++) {
-            const lanes inverse = base * rate;
-            const lanes offset = 0.5F * (top + (float)p - 0.5F * (float)(N_PHASES - 1)) - (middle - mean) * inverse;
-            lanes q = all(0.0F);
-            lanes qq = all(0.0F);
-            lanes qx = all(0.0F);
-            for (int e = 0; e < n; e++) {
-                const lanes v = load(x[e]) - mean;
-                const lanes code = nearest_within(v * inverse + offset, 0.0F, top);
-                const lanes wq = load(w[e]) * code;
-                q += wq;
-                qq += wq * code;
-                qx += wq * v;
-            }
-            const lanes spread = qq - q * q / sum_w;
-            const lanes s = qx / spread;
-            const int_lanes is_better = (spread > 0.0F) & (qx > 0.0F) & (qx * s > best_gain);
-            best_gain = select_lanes(is_better, qx * s, best_gain);
-            scale = select_lanes(is_better, s, scale);
-            depth = select_lanes(is_better, greatest(s * q / sum_w - mean, all(0.0F)), depth);
-        }
-    }
-    store(f->s.scales[g], scale);
-    store(f->s.depths[g], depth);
-}
-
 /*
  * The best integers of group g near its scale and depth, for the superblock's d and dmin. Where the scale moves, the
  * minima tried move with it so that the group's mean keeps its place among the codes.
@@ -144,8 +123,8 @@ LANE_FN lanes scan_affine(search *f, int g, const affine_type *type, lanes d, la
     const lanes depth = load(f->s.depths[g]);
     const lanes mean = load(f->means[g]);
     const lanes mean_code = select_lanes(scale > 0.0F, (mean + depth) / scale, all(0.0F));
-    const lanes by_d = select_lanes(d > 0.0F, 1.0F / d, all(0.0F));
-    const lanes by_dmin = select_lanes(dmin > 0.0F, 1.0F / dmin, all(0.0F));
+    const lanes by_d = inverse_of(d);
+    const lanes by_dmin = inverse_of(dmin);
     const lanes middle = nearest_within(scale * by_d, 0.0F, type->scale_top);
     lanes best = all(0.0F);
     lanes best_scale = middle;
@@ -156,7 +135,8 @@ LANE_FN lanes scan_affine(search *f, int g, const affine_type *type, lanes d, la
         const lanes wanted = nearest_within((mean_code * s - mean) * by_dmin, 0.0F, type->scale_top);
         for (int j = -reach_m; j <= reach_m; j++) {
             const lanes depth_code = least(greatest(wanted + (float)j, all(0.0F)), all(type->scale_top));
-            const lanes error = affine_cost(n, type->plain.top, f->s.x + g * n, f->w + g * n, s, -(dmin * depth_code));
+            const lanes error = cost_of(n, 0.0F, type->plain.top, f->s.x + g * n, f->w + g * n, s,
+                                        -(dmin * depth_code));
             const bool is_first = i == -reach_s && j == -reach_m;
             const int_lanes is_better = is_first ? error == error : error < best;
             best = is_first ? error : select_lanes(is_better, error, best);
@@ -176,10 +156,8 @@ LANE_FN void keep_if_better(search *f, lanes error, lanes d, lanes dmin) {
     f->best_d = select_lanes(is_better, d, f->best_d);
     f->best_dmin = select_lanes(is_better, dmin, f->best_dmin);
     for (int g = 0; g < MAX_GROUPS; g++) {
-        store(f->best_scale_codes[g],
-              select_lanes(is_better, load(f->s.scale_codes[g]), load(f->best_scale_codes[g])));
-        store(f->best_depth_codes[g],
-              select_lanes(is_better, load(f->s.depth_codes[g]), load(f->best_depth_codes[g])));
+        store(f->best_scale_codes[g], select_lanes(is_better, load(f->s.scale_codes[g]), load(f->best_scale_codes[g])));
+        store(f->best_depth_codes[g], select_lanes(is_better, load(f->s.depth_codes[g]), load(f->best_depth_codes[g])));
     }
 }
 
@@ -215,7 +193,7 @@ LANE_FN void refit_affine(const search *f, const affine_type *type, lanes *d, la
         const lanes depth_code = load(f->best_depth_codes[g]);
         const lanes s = f->best_d * scale_code;
         const lanes m = f->best_dmin * depth_code;
-        const lanes inverse = select_lanes(s > 0.0F, 1.0F / s, all(0.0F));
+        const lanes inverse = inverse_of(s);
         lanes q = all(0.0F);
         lanes qq = all(0.0F);
         lanes qx = all(0.0F);
@@ -260,8 +238,8 @@ LANE_FN void begin_affine(search *f, const affine_type *type, int_lanes d_bits, 
     memcpy(f->best_depth_codes, f->s.depth_codes, sizeof f->best_depth_codes);
     for (int g = 0; g < QN_SUPERBLOCK_LEN / n; g++) {
         const lanes m = -(f->best_dmin * load(f->best_depth_codes[g]));
-        f->best_error += affine_cost(n, type->plain.top, f->s.x + g * n, f->w + g * n,
-                                     f->best_d * load(f->best_scale_codes[g]), m);
+        f->best_error += cost_of(n, 0.0F, type->plain.top, f->s.x + g * n, f->w + g * n,
+                                 f->best_d * load(f->best_scale_codes[g]), m);
     }
 }
 
@@ -272,6 +250,7 @@ enum { N_TRIALS = 12 };
 LANE_FN void search_affine(const lane_batch *batch, const affine_type *type, search *f, int_lanes *d_bits,
                            int_lanes *dmin_bits) {
     const int n = type->plain.n;
+    const affine_grid grid = {n, type->plain.top, {0.88F, 1.04F, 20}, 5, true};
     lanes d;
     lanes dmin;
     memset(f->s.scale_codes, 0, sizeof f->s.scale_codes);
@@ -279,10 +258,13 @@ LANE_FN void search_affine(const lane_batch *batch, const affine_type *type, sea
     memset(f->s.scales, 0, sizeof f->s.scales);
     memset(f->s.depths, 0, sizeof f->s.depths);
     encode_affine_superblocks(batch, type, &f->s, d_bits, dmin_bits);
-    effort_weights(batch, f, n);
+    weigh_groups(batch, f, n);
     begin_affine(f, type, *d_bits, *dmin_bits);
     for (int g = 0; g < QN_SUPERBLOCK_LEN / n; g++) {
-        fit_free_affine(f, g, n, type->plain.top);
+        lanes minimum;
+        store(f->s.scales[g],
+              fit_free_affine(&grid, f->s.x + g * n, f->w + g * n, load(f->s.weights[g]), load(f->means[g]), &minimum));
+        store(f->s.depths[g], greatest(-minimum, all(0.0F)));
     }
     const lanes base_d = largest_of(f->s.scales) / type->scale_top;
     const lanes base_dmin = largest_of(f->s.depths) / type->scale_top;
@@ -305,7 +287,7 @@ LANE_FN void search_affine(const lane_batch *batch, const affine_type *type, sea
     for (int g = 0; g < QN_SUPERBLOCK_LEN / n; g++) {
         const lanes s = f->best_d * load(f->best_scale_codes[g]);
         const lanes m = f->best_dmin * load(f->best_depth_codes[g]);
-        const lanes inverse = select_lanes(s > 0.0F, 1.0F / s, all(0.0F));
+        const lanes inverse = inverse_of(s);
         for (int e = g * n; e < (g + 1) * n; e++) {
             store(f->s.q[e], nearest_within((load(f->s.x[e]) + m) * inverse, 0.0F, type->plain.top));
         }
@@ -316,63 +298,31 @@ LANE_FN void search_affine(const lane_batch *batch, const affine_type *type, sea
 
 /** What tells the symmetric types apart: codes of elements and of scales. */
 typedef struct signed_type {
-    float low;       /**< codes of elements are low..-low-1 */
-    float scale_low; /**< codes of scales are scale_low..-scale_low-1 */
-    int reach;       /**< neighbours of a group's scale tried for each superblock scale */
-    int wide_reach;  /**< and once, for the best of those */
+    float high;       /**< codes of elements are -high..high-1 */
+    float scale_high; /**< codes of scales are -scale_high..scale_high-1 */
+    int n_trials;     /**< superblock scales tried */
+    int reach;        /**< neighbours of a group's scale tried for each of those */
+    int wide_reach;   /**< and once, for the best of those */
 } signed_type;
 
-static const signed_type q3_k_signed = {-4.0F, -32.0F, 1, 8};
-static const signed_type q6_k_signed = {-32.0F, -128.0F, 2, 10};
+static const signed_type q3_k_signed = {4.0F, 32.0F, 8, 1, 6};
+static const signed_type q6_k_signed = {32.0F, 128.0F, 12, 2, 10};
 
-/* The error of a group with decoded scale s, each element taking its best code. */
-LANE_FN lanes signed_cost(float low, const lane_row *x, const lane_row *w, lanes s) {
-    const lanes inverse = select_lanes(s != 0.0F, 1.0F / s, all(0.0F));
-    lanes error = all(0.0F);
-    for (int e = 0; e < 16; e++) {
-        const lanes v = load(x[e]);
-        const lanes diff = s * nearest_within(v * inverse, low, -low - 1.0F) - v;
-        error += load(w[e]) * diff * diff;
-    }
-    return error;
-}
-
-/* The best free scale of a sign: a row of inverse scales, least squares at each. */
-LANE_FN lanes fit_free_signed(float low, const lane_row *x, const lane_row *w, lanes first_inverse) {
-    lanes best_gain = all(0.0F);
-    lanes scale = all(0.0F);
-    float rate = 0.8F;
-    for (int i = 0; i < 24; i++, rate *= 1.03F) {
-        const lanes inverse = first_inverse * rate;
-        lanes a = all(0.0F);
-        lanes b = all(0.0F);
-        for (int e = 0; e < 16; e++) {
-            const lanes v = load(x[e]);
-            const lanes code = nearest_within(v * inverse, low, -low - 1.0F);
-            const lanes wq = load(w[e]) * code;
-            a += wq * v;
-            b += wq * code;
-        }
-        const lanes s = a / b;
-        const int_lanes is_better = (b > 0.0F) & (a * s > best_gain);
-        best_gain = select_lanes(is_better, a * s, best_gain);
-        scale = select_lanes(is_better, s, scale);
-    }
-    return scale;
+LANE_FN lanes signed_cost(const signed_type *type, const lane_row *x, const lane_row *w, lanes s) {
+    return cost_of(16, -type->high, type->high - 1.0F, x, w, s, all(0.0F));
 }
 
 /* The best integer of group g near its two scales. */
 LANE_FN lanes scan_signed(search *f, int g, const signed_type *type, lanes d, int reach) {
-    const lanes by_d = select_lanes(d != 0.0F, 1.0F / d, all(0.0F));
+    const lanes by_d = inverse_of(d);
     lanes best = all(0.0F);
     lanes best_code = all(0.0F);
     for (int side = 0; side < 2; side++) {
         const lanes from = load(side == 0 ? f->s.scales[g] : f->others[g]);
-        const lanes middle = nearest_within(from * by_d, type->scale_low, -type->scale_low - 1.0F);
+        const lanes middle = nearest_within(from * by_d, -type->scale_high, type->scale_high - 1.0F);
         for (int i = -reach; i <= reach; i++) {
-            const lanes code =
-                least(greatest(middle + (float)i, all(type->scale_low)), all(-type->scale_low - 1.0F));
-            const lanes error = signed_cost(type->low, f->s.x + 16 * g, f->w + 16 * g, d * code);
+            const lanes code = least(greatest(middle + (float)i, all(-type->scale_high)), all(type->scale_high - 1.0F));
+            const lanes error = signed_cost(type, f->s.x + 16 * g, f->w + 16 * g, d * code);
             const bool is_first = side == 0 && i == -reach;
             const int_lanes is_better = is_first ? error == error : error < best;
             best = is_first ? error : select_lanes(is_better, error, best);
@@ -399,10 +349,10 @@ LANE_FN lanes refit_signed(const search *f, const signed_type *type) {
     for (int g = 0; g < MAX_GROUPS; g++) {
         const lanes scale_code = load(f->best_scale_codes[g]);
         const lanes s = f->best_d * scale_code;
-        const lanes inverse = select_lanes(s != 0.0F, 1.0F / s, all(0.0F));
+        const lanes inverse = inverse_of(s);
         for (int e = 16 * g; e < 16 * (g + 1); e++) {
             const lanes v = load(f->s.x[e]);
-            const lanes y = scale_code * nearest_within(v * inverse, type->low, -type->low - 1.0F);
+            const lanes y = scale_code * nearest_within(v * inverse, -type->high, type->high - 1.0F);
             const lanes wy = load(f->w[e]) * y;
             a += wy * v;
             b += wy * y;
@@ -413,8 +363,9 @@ LANE_FN lanes refit_signed(const search *f, const signed_type *type) {
 
 /* The whole search from the normal result in f->s; leaves the codes there and gives d. */
 LANE_FN int_lanes search_signed(const lane_batch *batch, const signed_type *type, search *f, int_lanes d_bits) {
+    const rate_row rates = {0.8F, 1.03F, 24};
     lanes largest = all(0.0F);
-    effort_weights(batch, f, 16);
+    weigh_groups(batch, f, 16);
     memset(f->s.depth_codes, 0, sizeof f->s.depth_codes);
     memset(f->best_depth_codes, 0, sizeof f->best_depth_codes);
     memcpy(f->best_scale_codes, f->s.scale_codes, sizeof f->best_scale_codes);
@@ -425,14 +376,14 @@ LANE_FN int_lanes search_signed(const lane_batch *batch, const signed_type *type
         const lane_row *x = f->s.x + 16 * g;
         const lane_row *w = f->w + 16 * g;
         lanes size;
-        f->best_error += signed_cost(type->low, x, w, f->best_d * load(f->best_scale_codes[g]));
-        const lanes inverse = type->low / extreme(16, x, &size);
-        store(f->s.scales[g], fit_free_signed(type->low, x, w, inverse));
-        store(f->others[g], fit_free_signed(type->low, x, w, -inverse));
+        f->best_error += signed_cost(type, x, w, f->best_d * load(f->best_scale_codes[g]));
+        const lanes inverse = -type->high / extreme(16, x, &size);
+        store(f->s.scales[g], fit_free_signed(16, type->high, &rates, x, w, inverse));
+        store(f->others[g], fit_free_signed(16, type->high, &rates, x, w, -inverse));
         largest = greatest(magnitude(load(f->s.scales[g])), largest);
     }
-    for (int k = 0; k < N_TRIALS; k++) {
-        try_signed(f, type, largest * (0.97F + 0.02F * (float)k) / type->scale_low, type->reach);
+    for (int k = 0; k < type->n_trials; k++) {
+        try_signed(f, type, largest * (0.97F + 0.02F * (float)k) / -type->scale_high, type->reach);
     }
     for (int round = 0; round < 4; round++) {
         for (int g = 0; g < MAX_GROUPS; g++) {
@@ -445,9 +396,9 @@ LANE_FN int_lanes search_signed(const lane_batch *batch, const signed_type *type
     memcpy(f->s.scale_codes, f->best_scale_codes, sizeof f->best_scale_codes);
     for (int g = 0; g < MAX_GROUPS; g++) {
         const lanes s = f->best_d * load(f->best_scale_codes[g]);
-        const lanes inverse = select_lanes(s != 0.0F, 1.0F / s, all(0.0F));
+        const lanes inverse = inverse_of(s);
         for (int e = 16 * g; e < 16 * (g + 1); e++) {
-            store(f->s.q[e], nearest_within(load(f->s.x[e]) * inverse, type->low, -type->low - 1.0F));
+            store(f->s.q[e], nearest_within(load(f->s.x[e]) * inverse, -type->high, type->high - 1.0F));
         }
     }
     return half_bits(f->best_d);

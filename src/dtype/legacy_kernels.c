@@ -3,7 +3,9 @@
 #include "dtype/legacy_lanes.h"
 
 const qn_encoder QN_AT_LEVEL(qn_legacy_encoders)[] = {
-    {QN_Q4_0, QN_EFFORT_NORMAL, encode_q4_0}, {QN_Q4_1, QN_EFFORT_NORMAL, encode_q4_1},
-    {QN_Q5_0, QN_EFFORT_NORMAL, encode_q5_0}, {QN_Q5_1, QN_EFFORT_NORMAL, encode_q5_1},
+    {QN_Q4_0, QN_EFFORT_NORMAL, encode_q4_0}, {QN_Q4_0, QN_EFFORT_BEST, encode_q4_0_best},
+    {QN_Q4_1, QN_EFFORT_NORMAL, encode_q4_1}, {QN_Q4_1, QN_EFFORT_BEST, encode_q4_1_best},
+    {QN_Q5_0, QN_EFFORT_NORMAL, encode_q5_0}, {QN_Q5_0, QN_EFFORT_BEST, encode_q5_0_best},
+    {QN_Q5_1, QN_EFFORT_NORMAL, encode_q5_1}, {QN_Q5_1, QN_EFFORT_BEST, encode_q5_1_best},
     {QN_F32, QN_EFFORT_NORMAL, NULL},
 };

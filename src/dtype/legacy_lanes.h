@@ -3,6 +3,8 @@
  * legacy_lanes.h: encoders of Q4_0, Q4_1, Q5_0, Q5_1 and Q8_0, N_LANES blocks of 32 at a time.
  *
  * Plain rows are rounded to a grid laid through the extremes; with importance the grid is searched for (fit_lanes.h).
+ * At best effort scales and minima are fitted finely (free_fit_lanes.h) for the values as decoded, and the normal
+ * result stays where nothing is better.
  * Source: facts/quants.md §5.
  */
 #ifndef QUERN_DTYPE_LEGACY_LANES_H
@@ -10,6 +12,7 @@
 
 #include "dtype/blocks.h"
 #include "dtype/fit_lanes.h"
+#include "dtype/free_fit_lanes.h"
 
 /* 1/d, or 0 for d = 0. */
 LANE_FN lanes reciprocal(lanes d) {
@@ -51,13 +54,9 @@ LANE_FN void row_weights(const lane_batch *batch, const lane_row *x, lane_row *w
     }
 }
 
-/* Q4_0 (high = 8) and Q5_0 (high = 16). */
-LANE_FN void encode_symmetric(const lane_batch *batch, bool is_five) {
-    const float high = is_five ? 16.0F : 8.0F;
-    _Alignas(64) lane_row x[QN_BLOCK_LEN];
-    int_lanes codes[QN_BLOCK_LEN];
+/* Scale and codes of Q4_0 (high = 8) and Q5_0 (high = 16). */
+LANE_FN lanes fit_symmetric_block(const lane_batch *batch, float high, const lane_row *x, int_lanes *codes) {
     lanes d;
-    gather(batch->x, 0, QN_BLOCK_LEN, x);
     if (batch->has_importance) {
         _Alignas(64) lane_row w[QN_BLOCK_LEN];
         _Alignas(64) lane_row q[QN_BLOCK_LEN];
@@ -74,19 +73,59 @@ LANE_FN void encode_symmetric(const lane_batch *batch, bool is_five) {
             codes[e] = at_most(truncate_lanes(load(x[e]) * inverse + (high + 0.5F)), 2 * (int32_t)high - 1);
         }
     }
+    return d;
+}
+
+/* The same at best effort: both signs of the scale, fine steps, least squares again for the f16 scale's codes. */
+LANE_FN lanes refine_symmetric_block(const lane_batch *batch, float high, const lane_row *x, lanes d,
+                                     int_lanes *codes) {
+    const rate_row rates = {0.75F, 1.0125F, 64};
+    _Alignas(64) lane_row w[QN_BLOCK_LEN];
+    lanes largest;
+    const lanes inverse = -high / extreme(QN_BLOCK_LEN, x, &largest);
+    error_weights(batch, QN_BLOCK_LEN, w);
+    d = half_rounded(d);
+    lanes best = cost_of(QN_BLOCK_LEN, -high, high - 1.0F, x, w, d, all(0.0F));
+    for (int i = 0; i < 4; i++) {
+        lanes trial;
+        if (i < 2) {
+            trial = fit_free_signed(QN_BLOCK_LEN, high, &rates, x, w, i == 0 ? inverse : -inverse);
+        } else {
+            const code_sums sums = sums_at(QN_BLOCK_LEN, -high, high - 1.0F, x, w, inverse_of(d), all(0.0F));
+            trial = sums.qx / sums.qq;
+        }
+        trial = half_rounded(trial);
+        const lanes error = cost_of(QN_BLOCK_LEN, -high, high - 1.0F, x, w, trial, all(0.0F));
+        d = select_lanes(error < best, trial, d);
+        best = select_lanes(error < best, error, best);
+    }
+    const lanes by_d = inverse_of(d);
+    for (int e = 0; e < QN_BLOCK_LEN; e++) {
+        codes[e] = truncate_lanes(nearest_within(load(x[e]) * by_d, -high, high - 1.0F) + high);
+    }
+    return d;
+}
+
+/* Q4_0 and Q5_0. */
+LANE_FN void encode_symmetric(const lane_batch *batch, bool is_five, bool is_best) {
+    const float high = is_five ? 16.0F : 8.0F;
+    _Alignas(64) lane_row x[QN_BLOCK_LEN];
+    int_lanes codes[QN_BLOCK_LEN];
+    gather(batch->x, 0, QN_BLOCK_LEN, x);
+    lanes d = fit_symmetric_block(batch, high, x, codes);
+    if (is_best) {
+        d = refine_symmetric_block(batch, high, x, d, codes);
+    }
     scatter_half(batch, offsetof(qn_block_q4_0, d), half_bits(d));
     write_codes(batch, codes, is_five, offsetof(qn_block_q5_0, qh),
                 is_five ? offsetof(qn_block_q5_0, qs) : offsetof(qn_block_q4_0, qs));
 }
 
-/* Q4_1 (top = 15) and Q5_1 (top = 31). */
-LANE_FN void encode_affine(const lane_batch *batch, bool is_five) {
-    const float top = is_five ? 31.0F : 15.0F;
-    _Alignas(64) lane_row x[QN_BLOCK_LEN];
-    int_lanes codes[QN_BLOCK_LEN];
+/* Scale, minimum and codes of Q4_1 (top = 15) and Q5_1 (top = 31). */
+LANE_FN lanes fit_affine_block(const lane_batch *batch, float top, const lane_row *x, int_lanes *codes,
+                               lanes *least_value) {
     lanes d;
     lanes minimum;
-    gather(batch->x, 0, QN_BLOCK_LEN, x);
     if (batch->has_importance) {
         const affine_search how = {QN_BLOCK_LEN, top, -0.9F, 0.05F, 36, false};
         _Alignas(64) lane_row w[QN_BLOCK_LEN];
@@ -111,6 +150,63 @@ LANE_FN void encode_affine(const lane_batch *batch, bool is_five) {
             codes[e] = at_most(truncate_lanes((load(x[e]) - minimum) * inverse + 0.5F), (int32_t)top);
         }
     }
+    *least_value = minimum;
+    return d;
+}
+
+/* The same at best effort. */
+LANE_FN lanes refine_affine_block(const lane_batch *batch, float top, const lane_row *x, lanes d, int_lanes *codes,
+                                  lanes *minimum) {
+    const affine_grid grid = {QN_BLOCK_LEN, top, {0.88F, 1.02F, 40}, 7, false};
+    _Alignas(64) lane_row w[QN_BLOCK_LEN];
+    lanes sum_w = all(0.0F);
+    lanes mean = all(0.0F);
+    error_weights(batch, QN_BLOCK_LEN, w);
+    for (int e = 0; e < QN_BLOCK_LEN; e++) {
+        sum_w += load(w[e]);
+        mean += load(w[e]) * load(x[e]);
+    }
+    mean /= sum_w;
+    d = half_rounded(d);
+    lanes m = half_rounded(*minimum);
+    lanes best = cost_of(QN_BLOCK_LEN, 0.0F, top, x, w, d, m);
+    for (int i = 0; i < 4; i++) {
+        lanes trial;
+        lanes trial_m;
+        if (i == 0) {
+            trial = fit_free_affine(&grid, x, w, sum_w, mean, &trial_m);
+        } else {
+            const lanes inverse = inverse_of(d);
+            const code_sums sums = sums_at(QN_BLOCK_LEN, 0.0F, top, x, w, inverse, -(m * inverse));
+            trial = (sums.qx - sums.q * mean) / (sums.qq - sums.q * sums.q / sum_w);
+            trial_m = mean - trial * sums.q / sum_w;
+        }
+        trial = half_rounded(trial);
+        trial_m = half_rounded(trial_m);
+        const lanes error = cost_of(QN_BLOCK_LEN, 0.0F, top, x, w, trial, trial_m);
+        d = select_lanes(error < best, trial, d);
+        m = select_lanes(error < best, trial_m, m);
+        best = select_lanes(error < best, error, best);
+    }
+    const lanes by_d = inverse_of(d);
+    for (int e = 0; e < QN_BLOCK_LEN; e++) {
+        codes[e] = truncate_lanes(nearest_within((load(x[e]) - m) * by_d, 0.0F, top));
+    }
+    *minimum = m;
+    return d;
+}
+
+/* Q4_1 and Q5_1. */
+LANE_FN void encode_affine(const lane_batch *batch, bool is_five, bool is_best) {
+    const float top = is_five ? 31.0F : 15.0F;
+    _Alignas(64) lane_row x[QN_BLOCK_LEN];
+    int_lanes codes[QN_BLOCK_LEN];
+    lanes minimum;
+    gather(batch->x, 0, QN_BLOCK_LEN, x);
+    lanes d = fit_affine_block(batch, top, x, codes, &minimum);
+    if (is_best) {
+        d = refine_affine_block(batch, top, x, d, codes, &minimum);
+    }
     scatter_half(batch, offsetof(qn_block_q4_1, d), half_bits(d));
     scatter_half(batch, offsetof(qn_block_q4_1, m), half_bits(minimum));
     write_codes(batch, codes, is_five, offsetof(qn_block_q5_1, qh),
@@ -118,19 +214,35 @@ LANE_FN void encode_affine(const lane_batch *batch, bool is_five) {
 }
 
 static void q4_0_batch(const lane_batch *batch) {
-    encode_symmetric(batch, false);
+    encode_symmetric(batch, false, false);
+}
+
+static void q4_0_best(const lane_batch *batch) {
+    encode_symmetric(batch, false, true);
 }
 
 static void q5_0_batch(const lane_batch *batch) {
-    encode_symmetric(batch, true);
+    encode_symmetric(batch, true, false);
+}
+
+static void q5_0_best(const lane_batch *batch) {
+    encode_symmetric(batch, true, true);
 }
 
 static void q4_1_batch(const lane_batch *batch) {
-    encode_affine(batch, false);
+    encode_affine(batch, false, false);
+}
+
+static void q4_1_best(const lane_batch *batch) {
+    encode_affine(batch, false, true);
 }
 
 static void q5_1_batch(const lane_batch *batch) {
-    encode_affine(batch, true);
+    encode_affine(batch, true, false);
+}
+
+static void q5_1_best(const lane_batch *batch) {
+    encode_affine(batch, true, true);
 }
 
 /* Mean of x² of n_rows <= N_LANES rows, one row a lane; each sum is one chain over its whole row. */
@@ -167,16 +279,32 @@ static void encode_q4_0(const qn_encode_task *task) {
     encode_legacy(task, sizeof(qn_block_q4_0), q4_0_batch);
 }
 
+static void encode_q4_0_best(const qn_encode_task *task) {
+    encode_legacy(task, sizeof(qn_block_q4_0), q4_0_best);
+}
+
 static void encode_q4_1(const qn_encode_task *task) {
     encode_legacy(task, sizeof(qn_block_q4_1), q4_1_batch);
+}
+
+static void encode_q4_1_best(const qn_encode_task *task) {
+    encode_legacy(task, sizeof(qn_block_q4_1), q4_1_best);
 }
 
 static void encode_q5_0(const qn_encode_task *task) {
     encode_legacy(task, sizeof(qn_block_q5_0), q5_0_batch);
 }
 
+static void encode_q5_0_best(const qn_encode_task *task) {
+    encode_legacy(task, sizeof(qn_block_q5_0), q5_0_best);
+}
+
 static void encode_q5_1(const qn_encode_task *task) {
     encode_legacy(task, sizeof(qn_block_q5_1), q5_1_batch);
+}
+
+static void encode_q5_1_best(const qn_encode_task *task) {
+    encode_legacy(task, sizeof(qn_block_q5_1), q5_1_best);
 }
 
 #endif
