@@ -93,7 +93,8 @@ QN_NODISCARD qn_status qn_plan_new(const qn_pack_options *options, qn_job *job, 
  *       "outputs": [ { "type", "path" (first file), "files": [ { "path", "size_bytes", "n_tensors" } ], "size_bytes",
  *                      "bits_per_weight", "types": { "Q4_K": {"n_tensors", "size_bytes"} },
  *                      "tensors": [ { "name", "shape": [slowest first], "type", "size_bytes", "source": "model.…",
- *                                     "is_copied", "is_merged" } ] } ] }
+ *                                     "is_copied", "is_merged" } ],
+ *                      "tensor_types": lines of a tensor-type file, where types were chosen by measured error } ] }
  *
  * @param text to be freed with free()
  */

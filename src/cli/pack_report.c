@@ -56,6 +56,85 @@ static void print_source(const qn_terminal *to, const json_t *model) {
     print_adapters(to, model, dir);
 }
 
+/* "blk.12.ffn_up.weight": its layer, and the name without it. @return false outside layers */
+static bool parse_layer(const char *name, unsigned *layer, const char **rest) {
+    int n = 0;
+    if (sscanf(name, "blk.%u.%n", layer, &n) != 1 || n == 0) {
+        return false;
+    }
+    *rest = name + n;
+    return true;
+}
+
+static void print_layers(const qn_terminal *to, bool is_later, unsigned first, unsigned last, const char *type) {
+    (void)fprintf(to->file, "%s%u", is_later ? ", " : "", first);
+    if (last != first) {
+        (void)fprintf(to->file, "-%u", last);
+    }
+    (void)fprintf(to->file, " %s", type);
+}
+
+/* "ffn_up.weight   0-3 Q5_K, 4-27 Q4_K": the types of one kind of tensor over the layers. */
+static void print_role(const qn_terminal *to, const json_t *tensors, const char *role) {
+    const char *type = NULL;
+    unsigned first = 0;
+    unsigned last = 0;
+    bool is_later = false;
+    (void)fprintf(to->file, "  %-24s", role);
+    for (size_t i = 0; i <= json_array_size(tensors); i++) {
+        const json_t *t = json_array_get(tensors, i);
+        const char *rest = NULL;
+        unsigned layer = 0;
+        const bool is_end = t == NULL;
+        if (!is_end && (!parse_layer(qn_field_text(t, "name"), &layer, &rest) || strcmp(rest, role) != 0)) {
+            continue;
+        }
+        if (!is_end && type != NULL && strcmp(type, qn_field_text(t, "type")) == 0) {
+            last = layer;
+            continue;
+        }
+        if (type != NULL) {
+            print_layers(to, is_later, first, last, type);
+            is_later = true;
+        }
+        type = is_end ? NULL : qn_field_text(t, "type");
+        first = last = layer;
+    }
+    (void)fputc('\n', to->file);
+}
+
+/* Whether tensor i is the first of its kind. */
+static bool is_first_of_role(const json_t *tensors, size_t i, const char *role) {
+    for (size_t k = 0; k < i; k++) {
+        const char *rest = NULL;
+        unsigned layer = 0;
+        if (parse_layer(qn_field_text(json_array_get(tensors, k), "name"), &layer, &rest) && strcmp(rest, role) == 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* The types that were chosen by measured error, one line a kind of tensor. */
+static void print_chosen(const qn_terminal *to, const json_t *output) {
+    const json_t *tensors = json_object_get(output, "tensors");
+    (void)fprintf(to->file, "\n  chosen for %s, by layer:\n", qn_field_text(output, "type"));
+    for (size_t i = 0; i < json_array_size(tensors); i++) {
+        const json_t *t = json_array_get(tensors, i);
+        const char *name = qn_field_text(t, "name");
+        const char *rest = NULL;
+        unsigned layer = 0;
+        if (json_array_size(json_object_get(t, "shape")) < 2) {
+            continue;
+        }
+        if (!parse_layer(name, &layer, &rest)) {
+            (void)fprintf(to->file, "  %-24s%s\n", name, qn_field_text(t, "type"));
+        } else if (is_first_of_role(tensors, i, rest)) {
+            print_role(to, tensors, rest);
+        }
+    }
+}
+
 static void print_outputs(const qn_terminal *to, const json_t *outputs) {
     static const char *const heading[] = {"FILE", "TYPE", "SIZE", "BITS/WEIGHT"};
     qn_table *table = qn_table_new("plrr");
@@ -118,6 +197,12 @@ void qn_print_plan(const qn_terminal *to, const json_t *plan) {
     }
     (void)fputc('\n', to->file);
     print_outputs(to, json_object_get(plan, "outputs"));
+    for (size_t i = 0; i < json_array_size(json_object_get(plan, "outputs")); i++) {
+        const json_t *output = json_array_get(json_object_get(plan, "outputs"), i);
+        if (json_object_get(output, "tensor_types") != NULL) {
+            print_chosen(to, output);
+        }
+    }
 }
 
 static const json_t *tensors_of(const json_t *outputs, size_t i) {

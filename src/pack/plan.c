@@ -42,6 +42,8 @@ static qn_status open_model(qn_plan *plan, const qn_pack_options *options, qn_jo
 static void take_options(qn_plan *plan, const qn_pack_options *options, const qn_job *job) {
     plan->n_threads = qn_job_threads(job);
     plan->to_hf = options->to_hf;
+    plan->target_size_bytes = options->target_size_bytes;
+    plan->target_bpw = options->target_bpw;
     plan->effort = options->effort;
     plan->allow_nan = options->allow_nan;
     plan->allow_requantize = options->allow_requantize;
@@ -126,7 +128,7 @@ static qn_status build(qn_plan *plan, const qn_pack_options *options, qn_job *jo
     QN_TRY(open_model(plan, options, job, err));
     QN_TRY(qn_plan_read_imatrix(plan, options, job, err));
     QN_TRY(qn_plan_read_types(plan, options, err));
-    QN_TRY(qn_plan_lay_out(plan, options, err));
+    QN_TRY(qn_plan_lay_out(plan, options, job, err));
     warn_of_types(plan, job);
     plan->fingerprint = fingerprint(plan);
     plan->journal_path = qn_arena_printf(plan->arena, "%s/.%s-%016llx.quern-journal", plan->inputs.out_dir,

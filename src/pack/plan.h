@@ -76,6 +76,9 @@ struct qn_plan {
     qn_mixture_options mixture;
     qn_imatrix *imatrix; /**< NULL: none */
     qn_coverage coverage;
+    uint64_t target_size_bytes; /**< of the output whose types are chosen by measured error; 0: not asked for */
+    double target_bpw;
+    const char *chosen_types; /**< what was chosen, as the lines of a tensor-type file; NULL */
     const float **importance; /**< [model->n_tensors] of each tensor's columns, or NULL; all NULL without a matrix */
     qn_effort effort;
     qn_plan_output *outputs;
@@ -105,8 +108,19 @@ uint64_t qn_plan_n_matrices(const qn_shape *shape);
 /** Reads what the options say of types: plan->outtype and plan->mixture. The model is open. */
 QN_NODISCARD qn_status qn_plan_read_types(qn_plan *plan, const qn_pack_options *options, qn_error *err);
 
-/** Gives an output its tensors with their types. */
-QN_NODISCARD qn_status qn_plan_choose_types(qn_plan *plan, qn_plan_output *output, qn_error *err);
+/** Gives an output its tensors with their types. @param job for a survey's events */
+QN_NODISCARD qn_status qn_plan_choose_types(qn_plan *plan, qn_plan_output *output, qn_job *job, qn_error *err);
+
+/**
+ * Chooses types within the plan's size by measured error.
+ * @param mix [model->n_tensors] unquantised types in, chosen ones out
+ * @return QN_OK; QN_E_USAGE when the size is below what any types allow; as qn_survey_run()
+ */
+QN_NODISCARD qn_status qn_plan_choose_by_budget(qn_plan *plan, qn_plan_output *output, const qn_mixture_model *facts,
+                                                qn_mixture_tensor *mix, qn_job *job, qn_error *err);
+
+/** Bytes of a file of the whole model before the first tensor's data; the same for all types. */
+QN_NODISCARD qn_status qn_plan_header_bytes(qn_plan *plan, uint64_t *out, qn_error *err);
 
 /** Lays out the files of an output that is a Hugging Face folder. Appends to plan->files. */
 QN_NODISCARD qn_status qn_plan_lay_out_hf(qn_plan *plan, qn_plan_output *output, const qn_pack_options *options,
@@ -116,7 +130,7 @@ QN_NODISCARD qn_status qn_plan_lay_out_hf(qn_plan *plan, qn_plan_output *output,
 QN_NODISCARD qn_status qn_plan_add_file(qn_plan *plan, qn_plan_output *output, qn_plan_file **out, qn_error *err);
 
 /** Decides outputs, types, files and offsets; builds headers. The model is open. */
-QN_NODISCARD qn_status qn_plan_lay_out(qn_plan *plan, const qn_pack_options *options, qn_error *err);
+QN_NODISCARD qn_status qn_plan_lay_out(qn_plan *plan, const qn_pack_options *options, qn_job *job, qn_error *err);
 
 /** Bits of an output's tensors over the model's weights; 0 for a model without weights. */
 double qn_plan_bits_per_weight(const qn_plan *plan, const qn_plan_output *output);

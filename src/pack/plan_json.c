@@ -101,6 +101,9 @@ static json_t *output_json(maker *m, const qn_plan *plan, const qn_plan_output *
         push(m, tensors, tensor_json(m, &plan->model->tensors[i], &output->tensors[i]));
     }
     put(m, o, "tensors", tensors);
+    if (output->target == &qn_budget_target) {
+        put(m, o, "tensor_types", text_of(plan->chosen_types));
+    }
     return o;
 }
 

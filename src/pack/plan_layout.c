@@ -67,6 +67,26 @@ static qn_meta meta_of(const qn_plan *plan, const qn_plan_output *output, uint64
     return meta;
 }
 
+qn_status qn_plan_header_bytes(qn_plan *plan, uint64_t *out, qn_error *err) {
+    const qn_plan_output whole = {.target = &qn_budget_target};
+    const qn_meta meta = meta_of(plan, &whole, 0, 1);
+    qn_placed_tensor *tensors = qn_arena_array(plan->arena, plan->model->n_tensors, sizeof *tensors);
+    qn_buffer header = {0};
+    uint64_t file_bytes = 0;
+    QN_TRY(qn_meta_status(&meta, err));
+    if (tensors == NULL) {
+        return qn_fail_nomem(err, "plan", 0);
+    }
+    for (uint64_t i = 0; i < plan->model->n_tensors; i++) {
+        const qn_model_tensor *t = &plan->model->tensors[i];
+        tensors[i] = (qn_placed_tensor){.name = t->name, .type = QN_F32, .shape = t->shape};
+    }
+    const qn_status status = qn_gguf_layout(&meta, tensors, plan->model->n_tensors, &header, &file_bytes, err);
+    *out = header.len;
+    qn_buffer_clear(&header);
+    return status;
+}
+
 static qn_status lay_out_file(qn_plan *plan, qn_plan_output *output, uint64_t no, uint64_t count, qn_error *err) {
     qn_plan_file *file = &plan->files[output->first_file + no];
     const qn_meta meta = meta_of(plan, output, no, count);
@@ -237,10 +257,10 @@ double qn_plan_bits_per_weight(const qn_plan *plan, const qn_plan_output *output
     return plan->model->n_weights == 0 ? 0 : 8.0 * (double)output->tensor_bytes / (double)plan->model->n_weights;
 }
 
-qn_status qn_plan_lay_out(qn_plan *plan, const qn_pack_options *options, qn_error *err) {
+qn_status qn_plan_lay_out(qn_plan *plan, const qn_pack_options *options, qn_job *job, qn_error *err) {
     QN_TRY(list_outputs(plan, options, err));
     for (uint32_t o = 0; o < plan->n_outputs; o++) {
-        QN_TRY(qn_plan_choose_types(plan, &plan->outputs[o], err));
+        QN_TRY(qn_plan_choose_types(plan, &plan->outputs[o], job, err));
         QN_TRY(plan->to_hf ? qn_plan_lay_out_hf(plan, &plan->outputs[o], options, err)
                            : lay_out_output(plan, &plan->outputs[o], options, err));
         plan->disk_bytes += plan->outputs[o].size_bytes;

@@ -136,7 +136,7 @@ static qn_status check_requantize(const qn_plan *plan, const qn_plan_output *out
     return QN_OK;
 }
 
-qn_status qn_plan_choose_types(qn_plan *plan, qn_plan_output *output, qn_error *err) {
+qn_status qn_plan_choose_types(qn_plan *plan, qn_plan_output *output, qn_job *job, qn_error *err) {
     const qn_model *model = plan->model;
     const qn_mixture_model facts = mixture_facts(plan);
     qn_mixture_tensor *mix = qn_arena_array(plan->arena, model->n_tensors, sizeof *mix);
@@ -154,7 +154,9 @@ qn_status qn_plan_choose_types(qn_plan *plan, qn_plan_output *output, qn_error *
             .has_importance = plan->importance[i] != NULL,
         };
     }
-    if (output->target != NULL && output->target != &qn_copy_target) {
+    if (output->target == &qn_budget_target) {
+        QN_TRY(qn_plan_choose_by_budget(plan, output, &facts, mix, job, err));
+    } else if (output->target != NULL && output->target != &qn_copy_target) {
         QN_TRY(qn_mixture_choose(output->target, &facts, &plan->mixture, mix, model->n_tensors, err));
     }
     for (uint64_t i = 0; i < model->n_tensors; i++) {
