@@ -174,6 +174,7 @@ typedef struct lane_batch {
     unsigned char *dst[N_LANES];
     lane_row row_mean_square; /**< mean of x² over the block's whole row; set for the legacy types only */
     bool has_importance;
+    const void *context; /**< what a kernel prepared for all batches of its task, or NULL */
 } lane_batch;
 
 /** Encodes one batch. */
@@ -226,14 +227,16 @@ LANE_FN void scatter_half(const lane_batch *batch, size_t offset, int_lanes bits
  * than there are lanes, the last block fills the others, which write the same bytes once more.
  *
  * @param mean_squares one for each row of the range, or NULL
+ * @param context      handed to each batch
  */
-LANE_FN void run_batches(const qn_encode_task *task, uint64_t first_row, uint64_t end_row, uint64_t block_len,
-                         uint64_t block_bytes, const float *mean_squares, batch_fn *encode) {
+LANE_FN void run_batches_with(const qn_encode_task *task, uint64_t first_row, uint64_t end_row, uint64_t block_len,
+                              uint64_t block_bytes, const float *mean_squares, const void *context, batch_fn *encode) {
     const uint64_t row_blocks = task->n_cols / block_len;
     const uint64_t end = end_row * row_blocks;
     for (uint64_t first = first_row * row_blocks; first < end; first += N_LANES) {
         lane_batch batch;
         batch.has_importance = task->importance != NULL;
+        batch.context = context;
         for (uint64_t l = 0; l < N_LANES; l++) {
             const uint64_t block = first + l < end ? first + l : end - 1;
             batch.x[l] = task->src + block * block_len;
@@ -245,6 +248,12 @@ LANE_FN void run_batches(const qn_encode_task *task, uint64_t first_row, uint64_
         }
         encode(&batch);
     }
+}
+
+/** run_batches_with() no context. */
+LANE_FN void run_batches(const qn_encode_task *task, uint64_t first_row, uint64_t end_row, uint64_t block_len,
+                         uint64_t block_bytes, const float *mean_squares, batch_fn *encode) {
+    run_batches_with(task, first_row, end_row, block_len, block_bytes, mean_squares, NULL, encode);
 }
 
 #endif
