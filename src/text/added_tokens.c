@@ -191,7 +191,7 @@ static void make_named_control(qn_token_list *list, const qn_text_index *index, 
     }
 }
 
-qn_status qn_put_all_added(const qn_vocab_files *files, qn_token_list *list, qn_error *err) {
+qn_status qn_put_all_added(const qn_vocab_sources *files, qn_token_list *list, qn_error *err) {
     qn_text_index index;
     QN_TRY(qn_each_tokenizer_added(files->tokenizer, files->tokenizer_path, put_any, list, err));
     QN_TRY(qn_each_listed_added(files->added, files->added_path, put_listed, list, err));

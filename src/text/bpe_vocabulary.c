@@ -163,8 +163,7 @@ static qn_status join_parts(qn_arena *arena, const json_t *left, const json_t *r
     return QN_OK;
 }
 
-/* Where a merge's right part begins, or 0 when it has no two parts. */
-static size_t right_part(const char *text, size_t len) {
+size_t qn_merge_right_part(const char *text, size_t len) {
     const char *space = len < 3 ? NULL : memchr(text + 1, ' ', len - 2);
     return space == NULL ? 0 : (size_t)(space - text) + 1;
 }
@@ -178,7 +177,7 @@ static qn_status read_merge(const json_t *merge, const char *where, size_t i, qn
     }
     const char *text = json_string_value(merge);
     const size_t len = json_string_length(merge);
-    if (text == NULL || right_part(text, len) == 0) {
+    if (text == NULL || qn_merge_right_part(text, len) == 0) {
         return qn_fail(err, QN_E_FORMAT, "%s: model.merges[%zu] is not two texts", where, i);
     }
     char *copy = qn_arena_copy(arena, text, len);
@@ -304,7 +303,7 @@ static qn_status score_formed(const qn_merges *merges, const qn_text_index *inde
     size_t cap = 0;
     for (uint64_t i = 0; i < merges->n; i++) {
         const qn_text merge = merges->items[i];
-        const size_t right = right_part(merge.bytes, merge.len);
+        const size_t right = qn_merge_right_part(merge.bytes, merge.len);
         if (joined == NULL || merge.len > cap) {
             char *wider = qn_resize_array(joined, merge.len * 2, 1);
             if (wider == NULL) {

@@ -50,13 +50,13 @@ enum { MAX_STEPS = 12, MAX_DEPTH = 8, ANY = -1 };
     "\U0001E900-\U0001E943"                                                                           \
     "]+"
 
-#define SPLIT(expression) "Split " expression
+#define SPLIT(expression) QN_SPLIT_STEP expression
 
 /* A splitting rule. Steps as flatten() writes them. */
 typedef struct definition {
     const char *name;
     int ignores_merges; /* 0, 1 or ANY */
-    const char *steps[8];
+    const char *steps[8]; /* NULL behind the last */
 } definition;
 
 /* Expressions: facts published with the models' tokenizer.json files. */
@@ -131,6 +131,61 @@ static const struct variant {
     {"starcoder", "<|im_start|>", "smollm"},
     {"gpt-4o", "<|header_start|>", "llama4"},
     {"bloom", "<|im_start|>", "poro-chat"},
+};
+
+/* Names that llama.cpp gives another name's rule, and that no recognition ends in. */
+static const char *const synonyms[][2] = {
+    {"llama3", "llama-bpe"},
+    {"llama-v3", "llama-bpe"},
+    {"falcon3", "llama-bpe"},
+    {"falcon-h1", "llama-bpe"},
+    {"pixtral", "llama-bpe"},
+    {"midm-2.0", "llama-bpe"},
+    {"lfm2", "llama-bpe"},
+    {"jina-v5-nano", "llama-bpe"},
+    {"dbrx", "smaug-bpe"},
+    {"chatglm-bpe", "smaug-bpe"},
+    {"hunyuan-dense", "deepseek-v3"},
+    {"joyai-llm", "deepseek-v3"},
+    {"hy_v4", "deepseek-v3"},
+    {"refact", "starcoder"},
+    {"codeshell", "starcoder"},
+    {"exaone", "starcoder"},
+    {"minerva-7b", "starcoder"},
+    {"mellum2", "starcoder"},
+    {"phi-2", "gpt-2"},
+    {"jina-es", "gpt-2"},
+    {"jina-de", "gpt-2"},
+    {"jina-v2-es", "gpt-2"},
+    {"jina-v2-de", "gpt-2"},
+    {"jina-v1-en", "gpt-2"},
+    {"jina-v2-code", "gpt-2"},
+    {"roberta-bpe", "gpt-2"},
+    {"gigachat", "gpt-2"},
+    {"a.x-4.0", "gpt-2"},
+    {"mellum", "gpt-2"},
+    {"modern-bert", "gpt-2"},
+    {"exaone4", "gpt-2"},
+    {"mpt", "gpt-2"},
+    {"olmo", "gpt-2"},
+    {"jais", "gpt-2"},
+    {"trillion", "gpt-2"},
+    {"granite-docling", "gpt-2"},
+    {"stablelm2", "qwen2"},
+    {"kormo", "qwen2"},
+    {"f2llmv2", "qwen2"},
+    {"megrez", "qwen2"},
+    {"hunyuan", "qwen2"},
+    {"solar-open", "qwen2"},
+    {"grok-2", "qwen2"},
+    {"gpt3-finnish", "bloom"},
+    {"kanana2", "gpt-4o"},
+    {"talkie", "gpt-4o"},
+    {"minimax-m2", "gpt-4o"},
+    {"granite-embed-multi-97m", "gpt-4o"},
+    {"cohere2moe", "tiny_aya"},
+    {"bailingmoe2", "bailingmoe"},
+    {"llada-moe", "bailingmoe"},
 };
 
 static const char *const known[] = {"a.x-4.0",
@@ -255,6 +310,42 @@ bool qn_pretokenizer_adds_bos(const char *name) {
     return false;
 }
 
+/* The name that a name's rule stands under in definitions. */
+static const char *rule_of(const char *name) {
+    for (size_t i = 0; i < sizeof variants / sizeof variants[0]; i++) {
+        if (strcmp(variants[i].name, name) == 0) {
+            return variants[i].base;
+        }
+    }
+    for (size_t i = 0; i < sizeof synonyms / sizeof synonyms[0]; i++) {
+        if (strcmp(synonyms[i][0], name) == 0) {
+            return synonyms[i][1];
+        }
+    }
+    return name;
+}
+
+const char *const *qn_pretokenizer_steps(const char *name) {
+    const char *rule = rule_of(name);
+    for (size_t i = 0; i < sizeof definitions / sizeof definitions[0]; i++) {
+        if (strcmp(definitions[i].name, rule) == 0) {
+            return definitions[i].steps; /* the first one: the way most of the name's models spell it */
+        }
+    }
+    return NULL;
+}
+
+bool qn_pretokenizer_ignores_merges(const char *name) {
+    static const char *const ignoring[] = {"llama-bpe", "tekken", "youtu", "minicpm5", "granite-embed-multi-97m"};
+    const char *rule = rule_of(name);
+    for (size_t i = 0; i < sizeof ignoring / sizeof ignoring[0]; i++) {
+        if (strcmp(ignoring[i], name) == 0 || strcmp(ignoring[i], rule) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 const char *qn_pretokenizer_of_class(const json_t *tokenizer_config, const json_t *model_config) {
     static const char *const names[][2] = {{"GPT2Tokenizer", "gpt-2"},
                                            {"GPT2TokenizerFast", "gpt-2"},
@@ -366,7 +457,7 @@ static void describe_split(qn_buffer *out, const json_t *step) {
     const bool is_isolated = behavior != NULL && strcmp(behavior, is_inverted ? "Removed" : "Isolated") == 0;
     /* Keeping the matches or removing what lies between them is the same where the expression covers all text. */
     if (is_isolated) {
-        qn_buffer_text(out, "Split ");
+        qn_buffer_text(out, QN_SPLIT_STEP);
     } else {
         qn_buffer_printf(out, "Split(%.40s%s) ", behavior == NULL ? "?" : behavior, is_inverted ? ", inverted" : "");
     }

@@ -14,8 +14,9 @@
 
 enum role { ROLE_BOS, ROLE_EOS, ROLE_UNK, ROLE_SEP, ROLE_PAD, ROLE_CLS, ROLE_MASK, ROLE_EOT, ROLE_EOM, N_ROLES };
 
+/* eot_token and eom_token: Code Llama names the former so, and `quern export` writes both. */
 static const char *const text_keys[N_ROLES] = {"bos_token", "eos_token",  "unk_token", "sep_token", "pad_token",
-                                               "cls_token", "mask_token", NULL,        NULL};
+                                               "cls_token", "mask_token", "eot_token", "eom_token"};
 static const char *const id_keys[N_ROLES] = {"bos_token_id",  "eos_token_id", "unk_token_id",
                                              "sep_token_id",  "pad_token_id", "cls_token_id",
                                              "mask_token_id", NULL,           NULL};
@@ -28,7 +29,7 @@ static const char *const turn_ends[] = {
 
 typedef struct reader {
     const qn_vocab_request *request;
-    const qn_vocab_files *files;
+    const qn_vocab_sources *files;
     qn_vocab *vocab;
     qn_text_index index;
     const char *texts[N_ROLES]; /* borrowed from the documents */
@@ -200,7 +201,7 @@ static int64_t first_of(const reader *r, const json_t *value, const char *where,
 /* What the converter does not look at. */
 static int64_t find_elsewhere(const reader *r, enum role role) {
     int64_t id = find_text(r, r->texts[role]);
-    if (id == QN_NO_TOKEN && text_keys[role] != NULL) {
+    if (id == QN_NO_TOKEN) {
         id = find_text(r, qn_token_attribute(r->files->special_map, text_keys[role]));
     }
     if (id == QN_NO_TOKEN && id_keys[role] != NULL) {
@@ -398,13 +399,13 @@ static void publish_ids(const reader *r) {
     v->fim_pre = v->fim_suf = v->fim_mid = v->fim_pad = v->fim_rep = v->fim_sep = QN_NO_TOKEN;
 }
 
-qn_status qn_read_special_ids(const qn_vocab_request *request, const qn_vocab_files *files, qn_arena *arena,
+qn_status qn_read_special_ids(const qn_vocab_request *request, const qn_vocab_sources *files, qn_arena *arena,
                               qn_vocab *out, qn_error *err) {
     reader r = {.request = request, .files = files, .vocab = out};
     out->add_bos = out->add_eos = out->add_sep = -1;
     QN_TRY(qn_text_index_open(&r.index, out->tokens, out->n_tokens, err));
     for (int role = 0; role < N_ROLES; role++) {
-        r.texts[role] = text_keys[role] == NULL ? NULL : qn_token_attribute(files->config, text_keys[role]);
+        r.texts[role] = qn_token_attribute(files->config, text_keys[role]);
     }
     read_post_processor(&r);
     find_ids(&r);

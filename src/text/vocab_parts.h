@@ -62,8 +62,8 @@ typedef enum qn_vocab_kind {
     QN_VOCAB_TEKKEN    /**< tekken.json */
 } qn_vocab_kind;
 
-/** The files a vocabulary is read from. Paths live in the arena; documents are freed by qn_vocab_files_clear(). */
-typedef struct qn_vocab_files {
+/** The files a vocabulary is read from. Paths live in the arena; documents are freed by qn_vocab_sources_clear(). */
+typedef struct qn_vocab_sources {
     qn_vocab_kind kind;
     const char *path;        /**< what the token list is read from */
     const char *merges_path; /**< QN_VOCAB_LISTS only */
@@ -76,13 +76,13 @@ typedef struct qn_vocab_files {
     json_t *added;       /**< added_tokens.json, or NULL */
     json_t *special_map; /**< special_tokens_map.json, or NULL */
     json_t *generation;  /**< generation_config.json, or NULL */
-} qn_vocab_files;
+} qn_vocab_sources;
 
 /** Looks through the request's folders and parses the JSON files found. @return as qn_vocab_open() */
-QN_NODISCARD qn_status qn_vocab_search(const qn_vocab_request *request, qn_arena *arena, qn_vocab_files *out,
+QN_NODISCARD qn_status qn_vocab_search(const qn_vocab_request *request, qn_arena *arena, qn_vocab_sources *out,
                                        qn_error *err);
 /** Frees the documents; accepts a zeroed one. */
-void qn_vocab_files_clear(qn_vocab_files *files);
+void qn_vocab_sources_clear(qn_vocab_sources *files);
 /** Reads a JSON object; a Git-LFS pointer is refused, saying what to do. */
 QN_NODISCARD qn_status qn_vocab_load_object(const char *path, json_t **out, qn_error *err);
 /** Reads a vocabulary's text file whole; refuses pointers as above. Free with free(). */
@@ -118,7 +118,7 @@ QN_NODISCARD qn_status qn_put_added(qn_token_list *list, const qn_added_token *t
  * Puts all added tokens of a byte-level vocabulary: tokenizer.json's, then added_tokens.json's, then
  * tokenizer_config.json's; later ones win. Then tokens named as bos_token, … become control tokens.
  */
-QN_NODISCARD qn_status qn_put_all_added(const qn_vocab_files *files, qn_token_list *list, qn_error *err);
+QN_NODISCARD qn_status qn_put_all_added(const qn_vocab_sources *files, qn_token_list *list, qn_error *err);
 /** The text of a special-token attribute ("bos_token"): a string, or an object's content. NULL when there is none. */
 const char *qn_token_attribute(const json_t *object, const char *key);
 
@@ -156,6 +156,8 @@ QN_NODISCARD qn_status qn_bpe_read_merges(const json_t *tokenizer, const char *w
 /** Reads a merges.txt; blank lines, a first line of "#…" and lines that are not two words are passed over. */
 QN_NODISCARD qn_status qn_bpe_read_merge_lines(const char *text, size_t len, qn_arena *arena, qn_merges *out,
                                                qn_error *err);
+/** Where the right part of "left right" begins, or 0 when it has no two parts. */
+size_t qn_merge_right_part(const char *text, size_t len);
 /** Gives SentencePiece scores and types to tokens of a BPE model with byte fallback, from the order of its merges. */
 QN_NODISCARD qn_status qn_bpe_score(const json_t *tokenizer, const qn_merges *merges, qn_token_list *list,
                                     qn_error *err);
@@ -198,13 +200,19 @@ QN_NODISCARD qn_status qn_pretokenizer_check(const char *name, qn_error *err);
 const char *qn_pretokenizer_of_class(const json_t *tokenizer_config, const json_t *model_config);
 /** Whether llama.cpp adds a BOS for a pre-tokenizer name when the file does not say. */
 bool qn_pretokenizer_adds_bos(const char *name);
+/** The steps of a name's splitting rule, as the recogniser writes them, up to a NULL; NULL without a known rule. */
+const char *const *qn_pretokenizer_steps(const char *name);
+/** Whether a name's models take a piece that is a token whole, without merging. */
+bool qn_pretokenizer_ignores_merges(const char *name);
+/** What a step that splits by an expression begins with. */
+#define QN_SPLIT_STEP "Split "
 /** QN_E_UNSUPPORTED: saw was not recognised; the message shows it, --pre and names that can be given. */
 qn_status qn_fail_pretokenizer(const char *where, const char *saw, qn_error *err);
 
 /* ---- special_tokens.c, chat_template.c ---- */
 
 /** Fills the special ids, the end-of-turn list and the add_* flags of out, whose tokens and templates are there. */
-QN_NODISCARD qn_status qn_read_special_ids(const qn_vocab_request *request, const qn_vocab_files *files,
+QN_NODISCARD qn_status qn_read_special_ids(const qn_vocab_request *request, const qn_vocab_sources *files,
                                            qn_arena *arena, qn_vocab *out, qn_error *err);
 /** Fills the chat templates of out from the first folder that has one. */
 QN_NODISCARD qn_status qn_read_chat_templates(const qn_vocab_request *request, qn_arena *arena, qn_vocab *out,

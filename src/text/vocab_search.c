@@ -96,7 +96,7 @@ static bool is_tiktoken_file(const char *path) {
 }
 
 /* Picks the token list among the files of a folder. @return false when the folder has no whole set */
-static bool pick(const token_files *f, bool prefers_spm, qn_vocab_files *out) {
+static bool pick(const token_files *f, bool prefers_spm, qn_vocab_sources *out) {
     const bool model_is_tiktoken = f->model != NULL && is_tiktoken_file(f->model);
     const bool has_spm = f->model != NULL && !model_is_tiktoken;
     out->tokenizer_path = f->json;
@@ -123,7 +123,7 @@ static bool pick(const token_files *f, bool prefers_spm, qn_vocab_files *out) {
 }
 
 /* A tokenizer.json that only repeats a SentencePiece model gives way to it: the model has the scores. */
-static void prefer_model(const char *model, qn_vocab_files *out) {
+static void prefer_model(const char *model, qn_vocab_sources *out) {
     const char *type = qn_json_string(json_object_get(out->tokenizer, "model"), "type");
     const bool is_bpe = type == NULL || strcmp(type, "BPE") == 0;
     if (out->kind == QN_VOCAB_JSON && model != NULL && (!is_bpe || qn_is_spm_json(out->tokenizer)) &&
@@ -164,7 +164,7 @@ static qn_status load_first(qn_arena *arena, const qn_vocab_request *request, ui
 }
 
 /* Files about added tokens count only from the token list's folder and the ones before it. */
-static qn_status load_beside(const qn_vocab_request *request, uint64_t set_dir, qn_arena *arena, qn_vocab_files *out,
+static qn_status load_beside(const qn_vocab_request *request, uint64_t set_dir, qn_arena *arena, qn_vocab_sources *out,
                              qn_error *err) {
     const uint64_t n = request->n_dirs;
     uint64_t config_dir = n;
@@ -176,7 +176,7 @@ static qn_status load_beside(const qn_vocab_request *request, uint64_t set_dir, 
     return load_first(arena, request, n, "generation_config.json", &path, NULL, &out->generation, err);
 }
 
-qn_status qn_vocab_search(const qn_vocab_request *request, qn_arena *arena, qn_vocab_files *out, qn_error *err) {
+qn_status qn_vocab_search(const qn_vocab_request *request, qn_arena *arena, qn_vocab_sources *out, qn_error *err) {
     const bool prefers_spm = request->traits != NULL && request->traits->prefers_spm;
     for (uint64_t i = 0; i < request->n_dirs; i++) {
         token_files here = {0};
@@ -193,11 +193,11 @@ qn_status qn_vocab_search(const qn_vocab_request *request, qn_arena *arena, qn_v
     return not_found(request, err);
 }
 
-void qn_vocab_files_clear(qn_vocab_files *files) {
+void qn_vocab_sources_clear(qn_vocab_sources *files) {
     json_decref(files->tokenizer);
     json_decref(files->config);
     json_decref(files->added);
     json_decref(files->special_map);
     json_decref(files->generation);
-    *files = (qn_vocab_files){0};
+    *files = (qn_vocab_sources){0};
 }

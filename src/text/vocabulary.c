@@ -17,7 +17,7 @@
 typedef struct building {
     const qn_vocab_request *request;
     qn_arena *arena;
-    qn_vocab_files files;
+    qn_vocab_sources files;
     qn_token_list list;
     qn_merges merges;
     qn_vocab *out;
@@ -56,7 +56,7 @@ static qn_status put_plain(void *user, const qn_added_token *token, qn_error *er
 }
 
 static qn_status put_spm_added(building *b, spm_target *target, qn_error *err) {
-    const qn_vocab_files *f = &b->files;
+    const qn_vocab_sources *f = &b->files;
     QN_TRY(qn_each_listed_added(f->added, f->added_path, put_plain, target, err));
     if (f->config_has_tokens) {
         QN_TRY(qn_each_config_added(f->config, f->config_path, put_flagged, target, err));
@@ -112,7 +112,7 @@ static qn_status check_fits(const building *b, qn_error *err) {
 
 /* A tokenizer.json that is SentencePiece in disguise. */
 static qn_status read_spm_json(building *b, qn_error *err) {
-    const qn_vocab_files *f = &b->files;
+    const qn_vocab_sources *f = &b->files;
     QN_TRY(qn_bpe_score(f->tokenizer, &b->merges, &b->list, err));
     b->merges = (qn_merges){0};
     QN_TRY(qn_put_all_added(f, &b->list, err));
@@ -123,7 +123,7 @@ static qn_status read_spm_json(building *b, qn_error *err) {
 }
 
 static qn_status read_json(building *b, qn_error *err) {
-    const qn_vocab_files *f = &b->files;
+    const qn_vocab_sources *f = &b->files;
     QN_TRY(qn_bpe_read_tokens(f->tokenizer, f->path, &b->list, err));
     QN_TRY(qn_bpe_read_merges(f->tokenizer, f->path, b->arena, &b->merges, err));
     if (qn_is_spm_json(f->tokenizer)) {
@@ -286,7 +286,7 @@ qn_status qn_vocab_open(const qn_vocab_request *request, qn_arena *arena, qn_voc
     *out = (qn_vocab){.add_space_prefix = -1};
     const qn_status status = build(&b, err);
     qn_token_list_clear(&b.list);
-    qn_vocab_files_clear(&b.files);
+    qn_vocab_sources_clear(&b.files);
     return status;
 }
 

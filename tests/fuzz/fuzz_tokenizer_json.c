@@ -10,7 +10,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 static qn_status read_all(json_t *document, qn_arena *arena, qn_token_list *list, qn_error *err) {
     static const char *const no_dirs[1] = {NULL};
     const qn_vocab_request request = {.dirs = no_dirs, .config = document};
-    const qn_vocab_files files = {.kind = QN_VOCAB_JSON,
+    const qn_vocab_sources files = {.kind = QN_VOCAB_JSON,
                                   .path = "fuzz.json",
                                   .tokenizer_path = "fuzz.json",
                                   .tokenizer = document,
