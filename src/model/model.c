@@ -254,4 +254,3 @@ qn_status qn_model_open_any(const char *path, qn_model **out, qn_error *err) {
     }
     return qn_model_open_gguf(path, out, err);
 }
-

@@ -72,8 +72,7 @@ qn_status qn_model_open_gguf(const char *path, qn_model **out, qn_error *err) {
 }
 
 qn_status qn_model_read_gguf(qn_model *model, const qn_model_request *request, bool needs_arch, qn_error *err) {
-    static const char *const of_the_file[] = {"general.file_type", "general.quantization_version",
-                                              "general.alignment"};
+    static const char *const of_the_file[] = {"general.file_type", "general.quantization_version", "general.alignment"};
     QN_TRY(qn_gguf_open(model->path, &model->archive, err));
     copy_meta(model);
     for (size_t i = 0; i < sizeof of_the_file / sizeof of_the_file[0]; i++) {
@@ -94,7 +93,7 @@ qn_status qn_model_read_gguf(qn_model *model, const qn_model_request *request, b
     if (status != QN_OK) {
         model->hparams = (qn_hparams){0};
         return needs_arch || status == QN_E_NOMEM || status == QN_E_IO ? qn_fail_at(err, status, "%s", model->path)
-                                                                      : QN_OK;
+                                                                       : QN_OK;
     }
     model->arch = arch;
     return QN_OK;

@@ -137,8 +137,8 @@ static qn_status check_shape(const qn_slot *slot, bool base_is_gguf, const qn_mo
     char found[128];
     char expected[64] = "";
     const qn_shape shape = {n_dims, {n_dims == 1 ? cols : rows, cols}};
-    return qn_fail(err, QN_E_SHAPE, "%s: tensor '%s' has shape %s; %s calls for %s", qn_file_path(t->file),
-                   t->name, qn_shape_text(&t->shape, found, sizeof found), base_is_gguf ? "its metadata" : "config.json",
+    return qn_fail(err, QN_E_SHAPE, "%s: tensor '%s' has shape %s; %s calls for %s", qn_file_path(t->file), t->name,
+                   qn_shape_text(&t->shape, found, sizeof found), base_is_gguf ? "its metadata" : "config.json",
                    qn_shape_text(&shape, expected, sizeof expected));
 }
 
@@ -160,8 +160,8 @@ qn_status qn_slots_check(const qn_slots *slots, const qn_model *model, uint64_t 
         const qn_archive_tensor *t = qn_slot_source(slot);
         if (t == NULL && (slot->rule->presence == QN_REQUIRED || is_changed_matrix(slot, model->n_adapters))) {
             if (n_missing++ < 5) {
-                const char *name = qn_rule_name(
-                    model->arena, slots->base_is_gguf ? slot->rule->gguf : slot->rule->hf, slot->layer);
+                const char *name = qn_rule_name(model->arena, slots->base_is_gguf ? slot->rule->gguf : slot->rule->hf,
+                                                slot->layer);
                 qn_buffer_printf(&missing, "%s'%s'", n_missing == 1 ? "" : ", ", name == NULL ? "?" : name);
             }
         }

@@ -117,6 +117,17 @@ static pair rope_pairs(fixture *f, pair p, uint64_t n_head) {
     return make_pair(qn_recipe_rope_pairs(f->arena, p.recipe, n_head), v);
 }
 
+static pair rope_halves(fixture *f, pair p, uint64_t n_head) {
+    const uint64_t d = p.n_rows / n_head;
+    float *v = new_floats(f, p.n_rows * p.n_cols);
+    for (uint64_t row = 0; row < p.n_rows; row++) {
+        const uint64_t i = row % d;
+        const uint64_t source = row / d * d + (i < d / 2 ? 2 * i : 2 * (i - d / 2) + 1);
+        memcpy(v + row * p.n_cols, p.values + source * p.n_cols, p.n_cols * sizeof *v);
+    }
+    return make_pair(qn_recipe_rope_halves(f->arena, p.recipe, n_head), v);
+}
+
 static pair offset(fixture *f, pair p, float addend) {
     float *v = new_floats(f, p.n_rows * p.n_cols);
     for (uint64_t i = 0; i < p.n_rows * p.n_cols; i++) {
@@ -286,6 +297,15 @@ static void test_rearranged(void **state) {
     check(f, rope_pairs(f, a, 12));
     check(f, rope_pairs(f, bytes(f, QN_F16, 256, 1100), 2));                  /* a head in several chunks */
     check(f, reshape(f, rope_pairs(f, reshape(f, vector, 48, 1), 4), 1, 48)); /* a bias */
+    check(f, rope_halves(f, a, 1));
+    check(f, rope_halves(f, a, 12));
+    check(f, rope_halves(f, b, 3));
+    check(f, rope_halves(f, bytes(f, QN_F16, 256, 1100), 2));
+    check(f, rope_halves(f, bytes(f, QN_F32, 8, 70001), 2)); /* two rows are more than a chunk */
+    check(f, reshape(f, rope_halves(f, reshape(f, vector, 48, 1), 4), 1, 48));
+    const pair back = rope_halves(f, rope_pairs(f, a, 3), 3);
+    assert_memory_equal(back.values, a.values, 24 * 40 * sizeof(float));
+    check(f, back);
 }
 
 static void test_transposed(void **state) {
