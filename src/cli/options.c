@@ -6,6 +6,7 @@
 #include "base/checked.h"
 #include "base/nearest.h"
 
+#include <ctype.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -108,29 +109,60 @@ static qn_status fail_missing(const qn_option_table *table, qn_error *err) {
     return qn_fail(err, QN_E_USAGE, "option '--%s' needs an argument: --%s %s", o->name, o->name, o->argument);
 }
 
-/* Decimal digits and, when units is not "", one letter of it: the k-th stands for 1000^(k+1). */
-static bool parse_number(const char *text, const char *units, uint64_t *out) {
+/* Decimal digits. @return how many; 0 when there are none, or too many for 64 bits */
+static size_t parse_digits(const char *text, uint64_t *out) {
     uint64_t v = 0;
     size_t n = 0;
     while (text[n] >= '0' && text[n] <= '9') {
         if (!qn_mul_u64(v, 10, &v) || !qn_add_u64(v, (uint64_t)(text[n] - '0'), &v)) {
-            return false;
+            return 0;
         }
         n++;
     }
-    if (n > 0 && text[n] != '\0') {
-        const char *unit = strchr(units, text[n]);
+    *out = v;
+    return n;
+}
+
+static bool parse_count(const char *text, uint64_t *out) {
+    const size_t n = parse_digits(text, out);
+    return n > 0 && text[n] == '\0';
+}
+
+/* "500M", "4.5G": K, M, G stand for 1000, 1000² and 1000³; a fraction needs one of them. */
+static bool parse_size(const char *text, uint64_t *out) {
+    static const char units[] = "KMG";
+    uint64_t whole = 0;
+    uint64_t fraction = 0;
+    uint64_t fraction_unit = 1;
+    uint64_t scale = 1;
+    size_t n = parse_digits(text, &whole);
+    if (n == 0) {
+        return false;
+    }
+    if (text[n] == '.') {
+        const size_t n_fraction = parse_digits(text + n + 1, &fraction);
+        if (n_fraction == 0 || n_fraction > 9) {
+            return false;
+        }
+        for (size_t i = 0; i < n_fraction; i++) {
+            fraction_unit *= 10;
+        }
+        n += 1 + n_fraction;
+    }
+    if (text[n] != '\0') {
+        const char *unit = strchr(units, toupper((unsigned char)text[n]));
         if (unit == NULL || text[n + 1] != '\0') {
             return false;
         }
         for (const char *u = units; u <= unit; u++) {
-            if (!qn_mul_u64(v, 1000, &v)) {
-                return false;
-            }
+            scale *= 1000;
         }
     }
-    *out = v;
-    return n > 0;
+    if (fraction_unit > 1 && scale == 1) {
+        return false;
+    }
+    /* At most 10^9 times 10^9: the product of fraction and scale fits. */
+    return qn_mul_u64(whole, scale, &whole) && qn_add_u64(whole, fraction * scale / fraction_unit, out);
 }
 
 static qn_status append_text(qn_texts *list, const char *text, qn_error *err) {
@@ -150,13 +182,13 @@ static qn_status store(const qn_option *o, const char *text, void *settings, qn_
     case QN_OPTION_TEXT: *(const char **)field = text; return QN_OK;
     case QN_OPTION_LIST: return append_text(field, text, err);
     case QN_OPTION_COUNT:
-        return parse_number(text, "", field)
+        return parse_count(text, field)
             ? QN_OK
             : qn_fail(err, QN_E_USAGE, "option '--%s' needs a whole number, not '%s'", o->name, text);
     case QN_OPTION_SIZE:
-        return parse_number(text, "KMG", field)
+        return parse_size(text, field)
             ? QN_OK
-            : qn_fail(err, QN_E_USAGE, "option '--%s' needs a size such as 500M or 4G, not '%s'", o->name, text);
+            : qn_fail(err, QN_E_USAGE, "option '--%s' needs a size such as 500M or 4.5G, not '%s'", o->name, text);
     }
     return qn_fail(err, QN_E_INTERNAL, "option '--%s' has no kind", o->name);
 }
