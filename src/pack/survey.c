@@ -140,7 +140,8 @@ static qn_status try_type(const survey_run *r, sample *s, qn_survey_choice *choi
         QN_TRY(qn_decode_rows(r->level, choice->type, s->coded, s->run_rows, s->n_cols, s->decoded + i * run_weights,
                               err));
     }
-    choice->error = weigh(s, s->rows, s->decoded);
+    const double error = weigh(s, s->rows, s->decoded);
+    choice->error = isfinite(error) ? error : HUGE_VAL; /* weights past what the type's scales reach */
     return QN_OK;
 }
 

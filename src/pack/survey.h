@@ -21,7 +21,8 @@ typedef struct qn_survey_request {
 typedef struct qn_survey_choice {
     qn_dtype type;
     uint64_t size_bytes; /**< in a GGUF file, padding included */
-    double error;        /**< sum of importance * (decoded - x)² over the whole tensor, estimated from the sample */
+    double error;        /**< sum of importance * (decoded - x)² over the whole tensor, estimated from the sample;
+                              HUGE_VAL when the type cannot hold the weights */
 } qn_survey_choice;
 
 /** What was measured of a tensor. */
@@ -46,6 +47,7 @@ typedef struct qn_survey {
  * runs of rows, one in each of as many equal parts of the tensor, so that all of it (every expert too) is heard; the
  * numbers are the same for any number of threads. Types that come out useless without importance are left out for
  * tensors that have none. Events: the stage "Survey", and progress in bytes of float32.
+ * @param job not NULL
  * @return QN_OK; QN_E_INTERRUPTED; QN_E_IO, QN_E_FORMAT of the model's files; QN_E_NOMEM
  */
 QN_NODISCARD qn_status qn_survey_run(const qn_survey_request *request, qn_job *job, qn_survey *out, qn_error *err);

@@ -19,7 +19,7 @@ typedef struct chooser {
     const qn_mixture_options *options;
     qn_type_matcher *matcher;       /* of the options' rules */
     uint64_t n_of_role[QN_N_ROLES]; /* eligible tensors of each role */
-    uint64_t n_seen[QN_N_ROLES];    /* of them, those already typed: the running index */
+    uint64_t n_seen[QN_N_ROLES];    /* of them, those that rules typed: the running index */
     bool is_tied;                   /* no output.weight */
     bool is_70b;
     uint32_t conditions; /* those that hold for every tensor */
@@ -273,8 +273,8 @@ static qn_status choose_all(chooser *c, const entry *entries, uint64_t n, qn_err
         QN_TRY(type_by_options(c, t, role, &is_found, &t->type, err));
         if (!is_found) {
             t->type = is_plain ? c->target->base : type_by_rules(c, &entries[i], role);
+            c->n_seen[role]++;
         }
-        c->n_seen[role]++;
         if (status == QN_OK) {
             status = fit_shape(c, t, err);
         } else {

@@ -73,9 +73,9 @@ bool qn_mixture_needs_importance(const char *name, qn_dtype type);
 
 /**
  * Chooses every tensor's type for a target by the reference's rules, shape fallback included.
- * What options ask for comes first: embedding_type, output_type, the first rule, is_pure, then the target's rules. What
- * is counted for them (the n-th value matrix, say) counts also tensors that options gave a type. The shape fallback
- * comes last and changes every choice that does not fit the rows.
+ * What options ask for comes first: embedding_type, output_type, the first rule, is_pure, then the target's rules. As
+ * the reference has it, a tensor that options typed has no part in the target's counting (the n-th value matrix, say).
+ * The shape fallback comes last and changes every choice that does not fit the rows.
  * @param options may be NULL
  * @param tensors [n], any order; the rules' own order (layer, then name) is used for counting
  * @return QN_OK; QN_E_NOMEM; QN_E_USAGE for a pattern that is no regular expression; QN_E_UNSUPPORTED when a tensor

@@ -5,6 +5,8 @@
 
 #include "support.h"
 
+#include <math.h>
+
 enum { MAX_TENSORS = 8, MAX_CHOICES = 5 };
 
 static const qn_dtype TYPES[MAX_CHOICES] = {QN_Q2_K, QN_Q3_K, QN_Q4_K, QN_Q5_K, QN_Q6_K};
@@ -157,6 +159,16 @@ static void the_ends_are_told(void **state) {
     c.tensors[1].energy = 0;
     assert_ok(&err, qn_budget_choose(&c.survey, 1000, types, &report, &err));
     assert_int_equal(types[1], QN_Q2_K);
+    /* A type that cannot hold the weights is taken when nothing else fits, and only then. */
+    c.tensors[1].energy = 1;
+    c.choices[1][0].error = HUGE_VAL;
+    assert_ok(&err, qn_budget_choose(&c.survey, 49, types, &report, &err));
+    assert_int_equal(types[1], QN_Q2_K);
+    assert_ok(&err, qn_budget_choose(&c.survey, 59, types, &report, &err));
+    assert_int_equal(types[1], QN_Q3_K);
+    assert_ok(&err, qn_budget_choose(&c.survey, 60, types, &report, &err));
+    assert_int_equal(types[0], QN_Q2_K);
+    assert_int_equal(types[1], QN_Q4_K);
     c.survey.n_tensors = 0;
     assert_ok(&err, qn_budget_choose(&c.survey, 0, types, &report, &err));
 }

@@ -201,6 +201,25 @@ static void what_cannot_be_is_left_out(void **state) {
     end_model(&m);
 }
 
+/* Weights that F16 cannot hold, nor the scales of blocks. */
+static void what_a_type_cannot_hold_costs_all(void **state) {
+    (void)state;
+    memory_model m;
+    qn_survey survey;
+    begin_model(&m);
+    for (uint64_t k = 0; k < 24 * 512; k++) {
+        m.values[3][k] *= 1e30F;
+    }
+    const qn_survey_request request = request_of(&m);
+    run(&request, 1, &survey);
+    assert_string_equal(survey.tensors[2].name, "blk.0.ffn_up.weight");
+    for (uint32_t k = 0; k < 4; k++) {
+        assert_true(survey.tensors[2].choices[k].error == HUGE_VAL);
+    }
+    qn_survey_clear(&survey);
+    end_model(&m);
+}
+
 /* What a job's listener heard. */
 typedef struct heard {
     unsigned n_stages;
@@ -281,9 +300,10 @@ static void candidates_can_be_written_and_read(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(whole_tensors_have_their_error), cmocka_unit_test(threads_change_nothing),
-        cmocka_unit_test(what_cannot_be_is_left_out),     cmocka_unit_test(progress_is_told_and_a_survey_stops),
-        cmocka_unit_test(weights_go_by_role_and_place),   cmocka_unit_test(candidates_can_be_written_and_read),
+        cmocka_unit_test(whole_tensors_have_their_error),      cmocka_unit_test(threads_change_nothing),
+        cmocka_unit_test(what_cannot_be_is_left_out),          cmocka_unit_test(what_a_type_cannot_hold_costs_all),
+        cmocka_unit_test(progress_is_told_and_a_survey_stops), cmocka_unit_test(weights_go_by_role_and_place),
+        cmocka_unit_test(candidates_can_be_written_and_read),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -460,6 +460,7 @@ static const sizes untied = {{"llama", 4, 8, 4, 0, false}, 256, 768, 2048, 32, f
 static const sizes uneven = {{"llama", 4, 8, 4, 0, false}, 288, 768, 2048, 36, false};
 static const qn_type_rule first_wins[] = {{"attn_v", QN_Q8_0}, {"attn", QN_Q5_K}, {"blk\\.0\\.", QN_F16}};
 static const qn_type_rule upper_case[] = {{"^BLK\\.[12]\\.FFN_DOWN\\.weight$", QN_Q4_0}};
+static const qn_type_rule first_value[] = {{"blk.0.attn_v", QN_Q8_0}};
 static const qn_type_rule norms[] = {{"norm", QN_Q8_0}, {"token_embd|output", QN_Q5_0}};
 static const struct {
     const sizes *sizes;
@@ -501,8 +502,11 @@ static const struct {
     {&untied, "Q4_K_M", {.rules = first_wins, .n_rules = 3, .is_pure = true}, "blk.3.attn_v.weight", "Q8_0"},
     {&uneven, "Q4_K_M", {.rules = first_wins, .n_rules = 3}, "blk.0.attn_q.weight", "Q5_1"},
     {&untied, "Q4_K_M", {.rules = upper_case, .n_rules = 1}, "blk.2.ffn_down.weight", "Q4_0"},
-    /* the running index goes on over tensors that options typed: layer 3 is still one of the last */
-    {&untied, "Q4_K_M", {.rules = upper_case, .n_rules = 1}, "blk.3.ffn_down.weight", "Q6_K"},
+    /* llama-quantize does not count what options typed: layer 3 has the second matrix, and is not one of the last */
+    {&untied, "Q4_K_M", {.rules = upper_case, .n_rules = 1}, "blk.3.ffn_down.weight", "Q4_K"},
+    {&tied, "Q3_K_M", {.rules = first_value, .n_rules = 1}, "blk.0.attn_v.weight", "Q8_0"},
+    {&tied, "Q3_K_M", {.rules = first_value, .n_rules = 1}, "blk.2.attn_v.weight", "Q5_K"},
+    {&tied, "Q3_K_M", {.rules = first_value, .n_rules = 1}, "blk.3.attn_v.weight", "Q4_K"},
     {&untied, "Q4_K_M", {.rules = upper_case, .n_rules = 1}, "blk.0.ffn_down.weight", "Q4_K"},
     {&untied, "Q4_K_M", {.rules = norms, .n_rules = 2}, "blk.0.attn_norm.weight", "F32"},
     {&untied, "Q4_K_M", {.rules = norms, .n_rules = 2}, "output.weight", "Q5_0"},
