@@ -166,6 +166,10 @@ static bool holds_any(const char *name, const char *const *parts) {
     return false;
 }
 
+bool qn_arch_is_beside(const qn_arch *arch, const char *hf_name) {
+    return holds_any(hf_name, arch->dropped_parts);
+}
+
 /* Copies name without the first part of cut_parts it holds. */
 static void cut(const qn_arch *arch, const char *name, char *out, size_t size) {
     (void)snprintf(out, size, "%s", name);
@@ -226,9 +230,10 @@ const qn_recipe *qn_arch_transform(qn_transform transform, const qn_hparams *h, 
 }
 
 /*
- * Less one, in float32, is the right way back: let s be a float32 that is the rounded sum x + 1. Where s - 1 is a float32
- * itself, adding 1 gives s. It is one for every s in [1/2, 2] and for multiples of their own last place up to 2^24
- * (Sterbenz); for other s within (-1/2, 1/2), x lies in (-3/2, -1/2), so s is a multiple of 2^-24, and so is s - 1.
+ * Less one, in float32, is the right way back. Let s be the float32 sum of some x and 1, below 2^24. If s <= 1/2, then
+ * x <= -1/2 and the sum was exact, so s - 1 is x. If s > 1/2, s - 1 is exact: up to 2 by Sterbenz, above because it is a
+ * smaller multiple of the last place of s. In both cases adding 1 gives s. Other s, of files that were not made so, have
+ * no float that gives them; the nearest is taken.
  */
 const qn_recipe *qn_arch_untransform(qn_transform transform, const qn_hparams *h, qn_arena *arena,
                                      const qn_recipe *stored) {

@@ -58,6 +58,12 @@ typedef struct qn_key_rule {
     qn_hp hp;
 } qn_key_rule;
 
+/** A number's name in a family's config.json, where it is not the usual one; NULL: not written. */
+typedef struct qn_hp_name {
+    qn_hp hp;
+    const char *name;
+} qn_hp_name;
+
 /** A tensor that is made from hyper-parameters rather than read. */
 typedef struct qn_generated {
     const char *name; /**< GGUF name */
@@ -77,7 +83,12 @@ typedef struct qn_arch {
     const char *const *classes;    /**< config.json "architectures", NULL-terminated */
     const qn_hp_default *defaults; /**< for keys the config leaves out */
     size_t n_defaults;
-    bool tied_by_default;    /**< tie_word_embeddings when the config does not say */
+    bool tied_by_default;         /**< tie_word_embeddings when the config does not say */
+    const char *model_type;       /**< config.json "model_type" */
+    const char *config_constants; /**< members of config.json that all models have, as a JSON object */
+    const qn_hp_name *hp_names;   /**< names in config.json that are the family's own */
+    size_t n_hp_names;
+    bool names_biases;       /**< config.json tells of biases: attention_bias, mlp_bias */
     bool has_generic_keys;   /**< writes the generic key list before its own */
     const qn_key_rule *keys; /**< its own keys */
     size_t n_keys;
@@ -94,6 +105,8 @@ typedef struct qn_arch {
     qn_status (*derive)(const char *where, const json_t *config, qn_hparams *h, qn_error *err);
     /** Makes generated tensors, values in the arena; may be NULL. */
     qn_status (*generate)(const qn_hparams *h, qn_arena *arena, qn_generated *out, size_t *n, qn_error *err);
+    /** Adds to a config.json what neither constants nor names say; may be NULL. @return false when memory is short */
+    bool (*describe)(const qn_hparams *h, json_t *config);
     /** The way back of derive and generate: completes what GGUF keys do not say, from generated tensors that a file
      * holds; may be NULL. */
     qn_status (*recover)(const qn_generated *found, size_t n, qn_arena *arena, qn_hparams *h, qn_error *err);
@@ -138,6 +151,24 @@ QN_NODISCARD qn_status qn_hparams_from_meta(const qn_arch *arch, const qn_meta *
 QN_NODISCARD qn_status qn_hparams_from_gguf(const qn_arch *arch, const qn_archive *archive, const qn_meta *meta,
                                             qn_arena *arena, qn_hparams *out, qn_error *err);
 
+/** What a config.json is made of. All borrowed. */
+typedef struct qn_config_source {
+    const qn_arch *arch;
+    const qn_hparams *hparams;
+    const qn_meta *meta;     /**< for the ids of special tokens */
+    const char *dtype_name;  /**< "float32", "float16", "bfloat16": the type of the weights; NULL: not told */
+    bool has_attention_bias; /**< the model has biases on q, k, v and o, or on gate, up and down: for families whose */
+    bool has_mlp_bias;       /**< config says so */
+} qn_config_source;
+
+/**
+ * Makes the config.json of a model, with which transformers loads it, and from which qn_hparams_read() and the
+ * family's derive give the same hyper-parameters again.
+ * @param out to be released with json_decref()
+ * @return QN_OK; QN_E_NOMEM
+ */
+QN_NODISCARD qn_status qn_arch_config(const qn_config_source *source, json_t **out, qn_error *err);
+
 /** A tensor name of the checkpoint, understood. */
 typedef struct qn_tensor_match {
     const qn_tensor_rule *rule; /**< NULL when the name is known and dropped */
@@ -149,6 +180,9 @@ typedef struct qn_tensor_match {
  * @return false when the family has no such tensor
  */
 bool qn_arch_match(const qn_arch *arch, const char *hf_name, qn_tensor_match *out);
+
+/** Whether a tensor is of another part of the checkpoint, a vision tower, which a text model leaves out. */
+bool qn_arch_is_beside(const qn_arch *arch, const char *hf_name);
 
 /** Understands a GGUF tensor name. @return false when the family has no such tensor; match->rule is not NULL */
 bool qn_arch_match_gguf(const qn_arch *arch, const char *gguf_name, qn_tensor_match *out);

@@ -101,6 +101,34 @@ static qn_status gemma3_derive(const char *where, const json_t *config, qn_hpara
     return QN_OK;
 }
 
+#define GELU "\"hidden_act\":\"gelu_pytorch_tanh\",\"hidden_activation\":\"gelu_pytorch_tanh\""
+
+/*
+ * Queries are scaled by the head size, and in the 27B models, which programs tell by their number of layers, by what
+ * each head's share of the hidden size is. Source: facts/architectures.md 6, 7.
+ */
+static bool put_query_scale(const qn_hparams *h, uint64_t layers_of_27b, json_t *config) {
+    const uint64_t share = qn_hp_count(h, QN_HP_N_EMBD) / qn_hp_count(h, QN_HP_N_HEAD);
+    const uint64_t n = qn_hp_count(h, QN_HP_N_LAYER) == layers_of_27b ? share : qn_hp_head_dim(h);
+    return json_object_set_new(config, "query_pre_attn_scalar", json_integer((json_int_t)n)) == 0;
+}
+
+static bool gemma2_describe(const qn_hparams *h, json_t *config) {
+    return put_query_scale(h, 46, config);
+}
+
+/* Kinds of layers are written out: releases of transformers differ in how they read the pattern. */
+static bool gemma3_describe(const qn_hparams *h, json_t *config) {
+    const uint64_t pattern = qn_hp_count(h, QN_HP_SLIDING_PATTERN) == 0 ? 6 : qn_hp_count(h, QN_HP_SLIDING_PATTERN);
+    json_t *kinds = json_array();
+    bool fits = true;
+    for (uint64_t i = 0; i < qn_hp_count(h, QN_HP_N_LAYER) && fits; i++) {
+        const char *kind = (i + 1) % pattern == 0 ? "full_attention" : "sliding_attention";
+        fits = json_array_append_new(kinds, json_string(kind)) == 0;
+    }
+    return json_object_set_new(config, "layer_types", kinds) == 0 && fits && put_query_scale(h, 62, config);
+}
+
 /* Keys that a file leaves out stand for these. Source: facts/architectures.md 6. */
 static qn_status gemma2_recover(const qn_generated *found, size_t n, qn_arena *arena, qn_hparams *h, qn_error *err) {
     static const qn_hp_default meant[] = {
@@ -133,6 +161,8 @@ static qn_status gemma3_recover(const qn_generated *found, size_t n, qn_arena *a
 const qn_arch qn_arch_gemma = {
     .name = "gemma",
     .label = "Gemma 1",
+    .model_type = "gemma",
+    .config_constants = "{" GELU "}",
     .classes = gemma_classes,
     .defaults = gemma_defaults,
     .n_defaults = QN_COUNT(gemma_defaults),
@@ -149,6 +179,8 @@ const qn_arch qn_arch_gemma = {
 const qn_arch qn_arch_gemma2 = {
     .name = "gemma2",
     .label = "Gemma 2",
+    .model_type = "gemma2",
+    .config_constants = "{" GELU "}",
     .classes = gemma2_classes,
     .defaults = gemma2_defaults,
     .n_defaults = QN_COUNT(gemma2_defaults),
@@ -160,12 +192,15 @@ const qn_arch qn_arch_gemma2 = {
     .base_prefixes = qn_prefix_model,
     .rope = QN_ROPE_NEOX,
     .vocab = {.prefers_spm = true, .add_space_prefix = 0},
+    .describe = gemma2_describe,
     .recover = gemma2_recover,
 };
 
 const qn_arch qn_arch_gemma3 = {
     .name = "gemma3",
     .label = "Gemma 3 (text)",
+    .model_type = "gemma3_text",
+    .config_constants = "{" GELU ",\"attn_logit_softcapping\":null,\"final_logit_softcapping\":null}",
     .classes = gemma3_classes,
     .defaults = gemma3_defaults,
     .n_defaults = QN_COUNT(gemma3_defaults),
@@ -182,5 +217,6 @@ const qn_arch qn_arch_gemma3 = {
     .cuts_vocab = true,
     .vocab = {.prefers_spm = true, .add_space_prefix = 0},
     .derive = gemma3_derive,
+    .describe = gemma3_describe,
     .recover = gemma3_recover,
 };

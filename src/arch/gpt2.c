@@ -10,6 +10,16 @@ static const qn_hp_default defaults[] = {
     {QN_HP_N_LAYER, 12},    {QN_HP_N_HEAD, 12},  {QN_HP_NORM_EPS, 1e-5},
 };
 
+static const qn_hp_name names[] = {
+    {QN_HP_N_LAYER, "n_layer"},
+    {QN_HP_N_EMBD, "n_embd"},
+    {QN_HP_N_CTX, "n_positions"},
+    {QN_HP_N_FF, "n_inner"},
+    {QN_HP_N_HEAD, "n_head"},
+    {QN_HP_N_HEAD_KV, NULL},
+    {QN_HP_NORM_EPS, "layer_norm_epsilon"},
+};
+
 static const qn_key_rule keys[] = {
     {"block_count", QN_KEY_U32, QN_HP_N_LAYER},         {"context_length", QN_KEY_U32, QN_HP_N_CTX},
     {"embedding_length", QN_KEY_U32, QN_HP_N_EMBD},     {"feed_forward_length", QN_KEY_U32, QN_HP_N_FF},
@@ -54,6 +64,10 @@ static qn_status derive(const char *where, const json_t *config, qn_hparams *h, 
 const qn_arch qn_arch_gpt2 = {
     .name = "gpt2",
     .label = "GPT-2",
+    .model_type = "gpt2",
+    .config_constants = "{\"activation_function\":\"gelu_new\"}",
+    .hp_names = names,
+    .n_hp_names = QN_COUNT(names),
     .classes = classes,
     .defaults = defaults,
     .n_defaults = QN_COUNT(defaults),

@@ -89,8 +89,7 @@ void qn_arch_write_keys(const qn_arch *arch, const qn_hparams *h, qn_meta *meta)
 
 /* ---- the way back ---- */
 
-/* A float32 as the shortest decimal that is this float32: 1e-5, not 9.99999975e-6. */
-static double shortest(double v) {
+double qn_shortest_decimal(double v) {
     char text[32];
     for (int digits = 1; digits < 9; digits++) {
         (void)snprintf(text, sizeof text, "%.*g", digits, v);
@@ -112,7 +111,7 @@ static double item_of(const qn_meta_value *v, uint64_t i) {
     case QN_META_I32: return ((const int32_t *)items)[i];
     case QN_META_U64: return (double)((const uint64_t *)items)[i];
     case QN_META_I64: return (double)((const int64_t *)items)[i];
-    case QN_META_F32: return shortest(((const float *)items)[i]);
+    case QN_META_F32: return qn_shortest_decimal(((const float *)items)[i]);
     case QN_META_F64: return ((const double *)items)[i];
     default: return NAN;
     }
@@ -130,7 +129,7 @@ static qn_status number_of(const char *key, const qn_meta_value *v, double *out,
     case QN_META_I16:
     case QN_META_I32:
     case QN_META_I64: *out = (double)v->as.i; break;
-    case QN_META_F32: *out = shortest(v->as.f); break;
+    case QN_META_F32: *out = qn_shortest_decimal(v->as.f); break;
     case QN_META_F64: *out = v->as.f; break;
     case QN_META_ARRAY:
         *out = v->as.array.n == 0 ? NAN : item_of(v, 0);

@@ -22,6 +22,9 @@ const qn_hp_row *qn_hp_row_of(qn_hp hp);
 /** Whether a value lies within the row's limits. */
 bool qn_hp_is_fit(const qn_hp_row *row, double v);
 
+/** A float32 as the shortest decimal that is this float32: 1e-5, not 9.99999975e-6. */
+double qn_shortest_decimal(double v);
+
 /** Heads share evenly. @return QN_E_FORMAT */
 QN_NODISCARD qn_status qn_hparams_check_heads(const char *where, const qn_hparams *h, qn_error *err);
 

@@ -179,14 +179,17 @@ static qn_status recover(const qn_generated *found, size_t n, qn_arena *arena, q
 }
 
 /* What both classes share. */
-#define LLAMA_SHAPE                                                                                        \
-    .name = "llama", .has_generic_keys = true, .keys = keys, .n_keys = QN_COUNT(keys), .tensors = tensors, \
-    .n_tensors = QN_COUNT(tensors), .base_prefixes = qn_prefix_model, .rope = QN_ROPE_NORM,                \
-    .vocab = {.prefers_spm = true, .add_space_prefix = -1}, .derive = derive, .generate = generate, .recover = recover
+#define LLAMA_SHAPE                                                                                                 \
+    .name = "llama", .config_constants = "{\"hidden_act\":\"silu\"}", .has_generic_keys = true, .keys = keys,       \
+    .n_keys = QN_COUNT(keys), .tensors = tensors, .n_tensors = QN_COUNT(tensors), .base_prefixes = qn_prefix_model, \
+    .rope = QN_ROPE_NORM, .vocab = {.prefers_spm = true, .add_space_prefix = -1}, .derive = derive,                 \
+    .generate = generate, .recover = recover
 
 const qn_arch qn_arch_llama = {
     LLAMA_SHAPE,
     .label = "Llama (also Yi, SmolLM, TinyLlama)",
+    .model_type = "llama",
+    .names_biases = true,
     .classes = classes,
     .defaults = defaults,
     .n_defaults = QN_COUNT(defaults),
@@ -196,6 +199,7 @@ const qn_arch qn_arch_llama = {
 const qn_arch qn_arch_mistral = {
     LLAMA_SHAPE,
     .label = "Mistral",
+    .model_type = "mistral",
     .classes = mistral_classes,
     .defaults = mistral_defaults,
     .n_defaults = QN_COUNT(mistral_defaults),

@@ -90,7 +90,7 @@ static qn_status generate(const qn_hparams *h, qn_arena *arena, qn_generated *ou
     return QN_OK;
 }
 
-/* The share of the hidden size, in few digits, that gives n_rot dimensions a head: the ratio itself where it is short. */
+/* The share of the hidden size, in few digits, that gives n_rot dimensions a head: the ratio where it is short. */
 static double share_of(uint64_t n_rot, const qn_hparams *h) {
     const uint64_t n_head = qn_hp_count(h, QN_HP_N_HEAD);
     const double n_embd = h->value[QN_HP_N_EMBD];
@@ -108,6 +108,19 @@ static double share_of(uint64_t n_rot, const qn_hparams *h) {
         }
     }
     return first == 0 ? ratio : first;
+}
+
+/* The class has its window at "sliding_window", null for none, and the trained context at the root. */
+static const qn_hp_name names[] = {{QN_HP_SLIDING_WINDOW, NULL}};
+
+static bool describe(const qn_hparams *h, json_t *config) {
+    const uint64_t window = qn_hp_count(h, QN_HP_SLIDING_WINDOW);
+    const uint64_t original = qn_hp_count(h, h->has[QN_HP_ROPE_ORIG_CTX] ? QN_HP_ROPE_ORIG_CTX : QN_HP_N_CTX);
+    const double share = h->has[QN_HP_PARTIAL_ROTARY] ? h->value[QN_HP_PARTIAL_ROTARY] : 1;
+    return json_object_set_new(config, "sliding_window",
+                               window == 0 ? json_null() : json_integer((json_int_t)window)) == 0 &&
+        json_object_set_new(config, "original_max_position_embeddings", json_integer((json_int_t)original)) == 0 &&
+        json_object_set_new(config, "partial_rotary_factor", json_real(share)) == 0;
 }
 
 static qn_status recover(const qn_generated *found, size_t n, qn_arena *arena, qn_hparams *h, qn_error *err) {
@@ -137,6 +150,10 @@ static qn_status recover(const qn_generated *found, size_t n, qn_arena *arena, q
 const qn_arch qn_arch_phi3 = {
     .name = "phi3",
     .label = "Phi-3, Phi-3.5, Phi-4",
+    .model_type = "phi3",
+    .config_constants = "{\"hidden_act\":\"silu\"}",
+    .hp_names = names,
+    .n_hp_names = QN_COUNT(names),
     .classes = classes,
     .defaults = defaults,
     .n_defaults = QN_COUNT(defaults),
@@ -149,5 +166,6 @@ const qn_arch qn_arch_phi3 = {
     .vocab = {.prefers_spm = true, .add_space_prefix = -1, .json_added_override = true},
     .derive = derive,
     .generate = generate,
+    .describe = describe,
     .recover = recover,
 };

@@ -64,7 +64,9 @@ typedef struct qn_model_request {
     uint64_t n_pruned_layers;
     const char *const *overrides; /**< "KEY=TYPE:VALUE" (int, float, bool, str): metadata set over what is there */
     uint64_t n_overrides;
-    qn_job *job; /**< for warnings and notes; may be NULL */
+    const char *hf_dtype; /**< qn_model_open_hf(): what config.json says of the weights' type: "float32", "float16",
+                               "bfloat16"; NULL: what the folder's says, nothing for a GGUF file */
+    qn_job *job;          /**< for warnings and notes; may be NULL */
 } qn_model_request;
 
 /**
@@ -88,7 +90,10 @@ QN_NODISCARD qn_status qn_model_open_adapter(const char *base_dir, const qn_adap
  * Opens a model as the tensors and files of a Hugging Face folder: from a GGUF file (any type; names and
  * transformations taken back by the family's table; config.json, tokenizer files, generation_config.json and chat
  * template made from the metadata), or from a Hugging Face folder (its own files), adapters merged in.
- * @return as qn_model_open(); QN_E_UNSUPPORTED for a GGUF file of a family without a table
+ * Tensors of a folder keep their own names; a vision tower's are among them. Tied weights stay tied unless an adapter
+ * trained the output matrix. Overrides change a GGUF file's metadata before anything is made of it; a folder has none.
+ * @return as qn_model_open(); QN_E_UNSUPPORTED for a GGUF file of a family without a table, or with a tensor that the
+ *         family's class does not have; QN_E_NOT_FOUND for one without a vocabulary, unless without_vocab is set
  */
 QN_NODISCARD qn_status qn_model_open_hf(const qn_model_request *request, qn_model **out, qn_error *err);
 

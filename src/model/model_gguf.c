@@ -3,8 +3,8 @@
  * model_gguf.c: opens a GGUF file as one model, adapters merged in.
  *
  * Without adapters every tensor is taken as it is, of whatever family. With them the tensors are put into the slots of
- * the family's table, under their GGUF names, and those that the adapters change get new recipes; a GGUF tensor needs no
- * transformation, what the adapters bring does.
+ * the family's table, under their GGUF names, and those that the adapters change get new recipes; a GGUF tensor needs
+ * no transformation, what the adapters bring does.
  */
 #include "model/model_parts.h"
 
@@ -134,8 +134,7 @@ qn_status qn_model_fill_slots_gguf(const qn_slots *slots, qn_model *model, bool 
     return QN_OK;
 }
 
-/* A GGUF file's tokens are its own: an embedding that was trained with more of them does not fit. */
-static qn_status check_vocab(const qn_slots *slots, const qn_model *model, uint64_t n_vocab, qn_error *err) {
+qn_status qn_model_check_vocab(const qn_slots *slots, const qn_model *model, uint64_t n_vocab, qn_error *err) {
     const qn_slot *embed = qn_slots_named(slots, "token_embd.weight");
     if (embed->base == NULL || qn_shape_rows(&embed->base->shape) == n_vocab) {
         return QN_OK;
@@ -174,7 +173,7 @@ static qn_status merge(qn_model *model, const qn_model_request *request, qn_erro
     QN_TRY(qn_model_fill_slots_gguf(&slots, model, false, err));
     QN_TRY(qn_slots_apply(&slots, model, request->job, err));
     QN_TRY(qn_model_count_vocab(&slots, model, NULL, &n_vocab, err));
-    QN_TRY(check_vocab(&slots, model, n_vocab, err));
+    QN_TRY(qn_model_check_vocab(&slots, model, n_vocab, err));
     QN_TRY(qn_slots_check(&slots, model, n_vocab, err));
     return add_merged(&slots, model, n_vocab, err);
 }

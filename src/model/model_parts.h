@@ -39,6 +39,18 @@ QN_NODISCARD qn_status qn_model_read_gguf(qn_model *model, const qn_model_reques
 /** Puts a GGUF file's tensors into the slots. @param is_strict a tensor without a slot is QN_E_UNSUPPORTED */
 QN_NODISCARD qn_status qn_model_fill_slots_gguf(const qn_slots *slots, qn_model *model, bool is_strict, qn_error *err);
 
+/** A GGUF file's tokens are its own: refuses an embedding that an adapter trained with more of them. */
+QN_NODISCARD qn_status qn_model_check_vocab(const qn_slots *slots, const qn_model *model, uint64_t n_vocab,
+                                            qn_error *err);
+
+/**
+ * Lists the files that go beside a folder's weights: config.json (a copy, or written anew where the model differs from
+ * what it says) and all that belongs to the tokenizer, of the last adapter's folder before the base's.
+ * @param text the part of model->config that describes the text model
+ */
+QN_NODISCARD qn_status qn_model_list_side_files(qn_model *model, const qn_model_request *request, const json_t *text,
+                                                const qn_layer_map *layers, bool unties, qn_error *err);
+
 /** Adds a tensor of the weights as it is. There must be room. */
 QN_NODISCARD qn_status qn_model_add_raw(qn_model *model, const qn_archive_tensor *t, const char *name, qn_error *err);
 
