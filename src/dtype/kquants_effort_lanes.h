@@ -151,7 +151,8 @@ LANE_FN lanes scan_affine(search *f, int g, const affine_type *type, lanes d, la
 
 /* Makes the codes of a trial the best ones in the lanes where its error is less. */
 LANE_FN void keep_if_better(search *f, lanes error, lanes d, lanes dmin) {
-    const int_lanes is_better = error < f->best_error;
+    /* A normal result for weights of nothing may not be a number. */
+    const int_lanes is_better = (error < f->best_error) | ((f->best_error != f->best_error) & (error == error));
     f->best_error = select_lanes(is_better, error, f->best_error);
     f->best_d = select_lanes(is_better, d, f->best_d);
     f->best_dmin = select_lanes(is_better, dmin, f->best_dmin);
