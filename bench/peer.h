@@ -44,7 +44,7 @@ bool qn_peer_open(qn_peer *peer);
 /** Closes what qn_peer_open() opened. */
 void qn_peer_close(qn_peer *peer);
 
-/** Rows of each distribution, at most n_rows of each. Ends the program when memory or the golden importance is missing. */
+/** At most n_rows rows of each distribution. Ends the program when memory or the golden importance is missing. */
 void qn_row_sets_init(qn_row_sets *sets, uint64_t n_rows);
 /** Frees the rows. */
 void qn_row_sets_clear(qn_row_sets *sets);

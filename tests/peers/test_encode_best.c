@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * test_encode_best.c: our encoders at best effort beside ggml's and the floor. LABEL: full
+ * test_encode_best.c: our encoders at best effort beside ggml's, and beside the least error possible.
  *
  * Over Gaussian, heavy-tailed and the sample model's rows together, plain and with importance: at least 60 % of the way
  * from ggml's error to the floor (bench/floor.h) for the K, IQ4 and IQ3 types, at most 0.92 of ggml's error for IQ1 and

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* test_encode_effort.c: fast and best effort: the same bytes at every level, errors beside normal effort's, hard rows. */
+/* test_encode_effort.c: fast and best effort: same bytes at every level, errors beside normal effort's, hard rows. */
 #include "vectors.h"
 
 #include <float.h>
