@@ -30,7 +30,8 @@ test-full:
 
 bench:
 	@scripts/bootstrap --tests
-	@scripts/build default quern
+	@scripts/build ci quern bench_quantize
+	@bench/quantize
 	@bench/run
 
 lint:

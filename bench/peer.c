@@ -208,6 +208,30 @@ void qn_peer_encode_theirs(const qn_peer *peer, qn_dtype type, const qn_row_set 
     (void)peer->quantize((int)type, set->x, dst, 0, (int64_t)set->n_rows, QN_PEER_COLS, importance);
 }
 
+bool qn_peer_encode_both(const qn_peer *peer, qn_effort effort, qn_dtype type, const qn_row_set *set,
+                         const float *importance, qn_peer_result *result) {
+    const uint64_t size = qn_peer_size(type, set);
+    unsigned char *ours = qn_peer_alloc(size, 1);
+    unsigned char *theirs = qn_peer_alloc(size, 1);
+    const bool is_encoded = qn_peer_encode_ours(effort, type, set, importance, ours);
+    memset(result, 0, sizeof *result);
+    if (is_encoded) {
+        qn_peer_encode_theirs(peer, type, set, importance, theirs);
+        result->ours = qn_peer_errors(type, set, importance, ours);
+        result->theirs = qn_peer_errors(type, set, importance, theirs);
+    }
+    for (uint64_t i = 0; is_encoded && i < size; i++) {
+        result->n_other += ours[i] != theirs[i];
+    }
+    free(ours);
+    free(theirs);
+    return is_encoded;
+}
+
+double qn_peer_ratio(double ours, double theirs) {
+    return theirs > 0 ? sqrt(ours / theirs) : (ours > 0 ? INFINITY : 1.0);
+}
+
 bool qn_peer_needs_importance(qn_dtype type) {
     return type == QN_IQ2_XXS || type == QN_IQ2_XS || type == QN_IQ1_S;
 }

@@ -44,7 +44,7 @@ bool qn_peer_open(qn_peer *peer);
 /** Closes what qn_peer_open() opened. */
 void qn_peer_close(qn_peer *peer);
 
-/** Rows of each distribution, at most n_rows of each. Ends the program when memory or the golden importance is missing. */
+/** At most n_rows rows of each distribution. Ends the program when memory or the golden importance is missing. */
 void qn_row_sets_init(qn_row_sets *sets, uint64_t n_rows);
 /** Frees the rows. */
 void qn_row_sets_clear(qn_row_sets *sets);
@@ -69,9 +69,23 @@ bool qn_peer_encode_ours(qn_effort effort, qn_dtype type, const qn_row_set *set,
 void qn_peer_encode_theirs(const qn_peer *peer, qn_dtype type, const qn_row_set *set, const float *importance,
                            unsigned char *dst);
 
+/** What both encoders make of a set. */
+typedef struct qn_peer_result {
+    qn_row_errors ours;
+    qn_row_errors theirs;
+    uint64_t n_other; /**< bytes that differ */
+} qn_peer_result;
+
+/** Encodes a set with both. @return false when quern has no encoder for the type */
+bool qn_peer_encode_both(const qn_peer *peer, qn_effort effort, qn_dtype type, const qn_row_set *set,
+                         const float *importance, qn_peer_result *result);
+
+/** sqrt(ours / theirs), of sums of squares; 1 when both are nothing. */
+double qn_peer_ratio(double ours, double theirs);
+
 /** ggml's encoders of these refuse to run without importance. */
 bool qn_peer_needs_importance(qn_dtype type);
-/** Whether both can encode the type and errors arise: all of quern's but F32. */
+/** Whether the table says that quern encodes the type, and it is not F32, which ggml has no encoder for. */
 bool qn_peer_is_compared(uint32_t id);
 
 #endif

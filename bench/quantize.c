@@ -53,33 +53,20 @@ static double now_s(void) {
 
 /* ---- Errors ---- */
 
-/* Ours and ggml's, summed over sets. */
-typedef struct error_pair {
-    qn_row_errors ours;
-    qn_row_errors theirs;
-} error_pair;
-
-static void add_errors(const bench *b, qn_dtype type, const qn_row_set *set, const float *v, error_pair *sum) {
-    unsigned char *encoded = qn_peer_alloc(qn_peer_size(type, set), 1);
-    (void)qn_peer_encode_ours(b->wish.effort, type, set, v, encoded);
-    const qn_row_errors ours = qn_peer_errors(type, set, v, encoded);
-    qn_peer_encode_theirs(&b->peer, type, set, v, encoded);
-    const qn_row_errors theirs = qn_peer_errors(type, set, v, encoded);
-    free(encoded);
-    sum->ours.plain += ours.plain;
-    sum->ours.weighted += ours.weighted;
-    sum->theirs.plain += theirs.plain;
-    sum->theirs.weighted += theirs.weighted;
-}
-
-static double root_ratio(double part, double whole) {
-    return whole > 0 ? sqrt(part / whole) : 1.0;
+/* Adds a set's errors to the sums of all sets. */
+static void add_errors(const bench *b, qn_dtype type, const qn_row_set *set, const float *v, qn_peer_result *sum) {
+    qn_peer_result found;
+    (void)qn_peer_encode_both(&b->peer, b->wish.effort, type, set, v, &found);
+    sum->ours.plain += found.ours.plain;
+    sum->ours.weighted += found.ours.weighted;
+    sum->theirs.plain += found.theirs.plain;
+    sum->theirs.weighted += found.theirs.weighted;
 }
 
 /* Prints the floor and how near we are; blanks for types that have none. */
 static void print_floor(const bench *b, qn_dtype type, const float *v) {
     double floor_sum = 0;
-    error_pair sum = {{0, 0}, {0, 0}};
+    qn_peer_result sum = {{0, 0}, {0, 0}, 0};
     bool has_floor = b->wish.has_floor;
     for (size_t s = 0; has_floor && s < b->sets.n; s++) {
         qn_row_set few = b->sets.sets[s];
@@ -93,8 +80,8 @@ static void print_floor(const bench *b, qn_dtype type, const float *v) {
         printf(" %8s %6s", "", "");
         return;
     }
-    const double floor_ratio = root_ratio(floor_sum, sum.theirs.weighted);
-    const double ours_ratio = root_ratio(sum.ours.weighted, sum.theirs.weighted);
+    const double floor_ratio = qn_peer_ratio(floor_sum, sum.theirs.weighted);
+    const double ours_ratio = qn_peer_ratio(sum.ours.weighted, sum.theirs.weighted);
     printf(" %8.4f %5.0f%%", floor_ratio, 100.0 * (1.0 - ours_ratio) / (1.0 - floor_ratio));
 }
 
@@ -234,13 +221,13 @@ static void print_more_speed(const bench *b, qn_dtype type, const float *v) {
 /* ---- The table ---- */
 
 static void print_line(const bench *b, qn_dtype type, const float *v) {
-    error_pair sum = {{0, 0}, {0, 0}};
+    qn_peer_result sum = {{0, 0}, {0, 0}, 0};
     print_speed(b, type, v);
     for (size_t s = 0; s < b->sets.n; s++) {
         add_errors(b, type, &b->sets.sets[s], v, &sum);
     }
-    printf(" %8.4f %8.4f", root_ratio(sum.ours.plain, sum.theirs.plain),
-           root_ratio(sum.ours.weighted, sum.theirs.weighted));
+    printf(" %8.4f %8.4f", qn_peer_ratio(sum.ours.plain, sum.theirs.plain),
+           qn_peer_ratio(sum.ours.weighted, sum.theirs.weighted));
     print_floor(b, type, v);
     print_more_speed(b, type, v);
     printf("\n");

@@ -118,21 +118,21 @@ typedef struct affine_grid {
 /**
  * The best free scale and minimum for codes 0..top.
  * @param minimum the value of code 0
- * @return the scale, > 0; 0 for a flat group
+ * @return the scale, > 0; where nothing is gained, as in a flat group, the one that spans the group
  */
 LANE_FN lanes fit_free_affine(const affine_grid *grid, const lane_row *x, const lane_row *w, lanes sum_w, lanes mean,
                               lanes *minimum) {
     lanes low = grid->has_zero ? all(0.0F) : load(x[0]);
     lanes high = load(x[0]);
     lanes best_gain = all(0.0F);
-    lanes scale = all(0.0F);
     float rate = grid->rates.first;
-    *minimum = mean;
     for (int e = 0; e < grid->n; e++) {
         low = least(load(x[e]), low);
         high = greatest(load(x[e]), high);
     }
     const lanes middle = 0.5F * (low + high);
+    lanes scale = (high - low) / grid->top;
+    *minimum = low;
     for (int i = 0; i < grid->rates.n; i++, rate *= grid->rates.step) {
         const lanes inverse = grid->top / (high - low) * rate;
         for (int p = 0; p < grid->n_phases; p++) {
@@ -142,7 +142,8 @@ LANE_FN lanes fit_free_affine(const affine_grid *grid, const lane_row *x, const 
             const lanes qx = sums.qx - sums.q * mean;
             const lanes spread = sums.qq - sums.q * sums.q / sum_w;
             const lanes s = qx / spread;
-            const int_lanes is_better = (spread > 0.0F) & (qx > 0.0F) & (qx * s > best_gain);
+            /* Less spread is the noise of sums over equal codes. */
+            const int_lanes is_better = (spread > 1e-5F * sums.qq) & (qx > 0.0F) & (qx * s > best_gain);
             best_gain = select_lanes(is_better, qx * s, best_gain);
             scale = select_lanes(is_better, s, scale);
             *minimum = select_lanes(is_better, mean - s * sums.q / sum_w, *minimum);

@@ -74,7 +74,7 @@ static void q6_k_best(const lane_batch *batch) {
     int_lanes is_live;
     gather_superblocks(batch, &f.s);
     const int_lanes d = search_signed(batch, &q6_k_signed, &f, fit_q6_k(batch, &f.s, &is_live));
-    write_q6_k(batch, &f.s, d & is_live, is_live);
+    write_q6_k(batch, &f.s, d, d != 0);
 }
 
 static void encode_q2_k_fast(const qn_encode_task *task) {

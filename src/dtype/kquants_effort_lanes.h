@@ -2,13 +2,14 @@
 /*
  * kquants_effort_lanes.h: encoders of Q2_K to Q6_K at fast and best effort, one superblock a lane.
  *
- * Fast effort goes the normal encoder's way with fewer steps. At best effort, what is made small is the sum of v·(decoded - x)² over the superblock, with every number as the decoder will have it.
- * Codes of elements follow from their group's decoded scale and minimum, so that the search is over these integers and
- * the superblock's f16 scales. It starts from the normal encoder's result and from groups fitted by free numbers, tries
- * a row of superblock scales (which decide how well the groups' integer scales can fit), and for each the neighbouring
- * integers of each group; then it alternates between least squares for the superblock's scales and the neighbours.
- * A change is taken only when the error gets smaller: no result is worse than the normal one, and what is not finite
- * is never taken. Source: the mathematics; layouts facts/quants.md §2.
+ * Fast effort goes the normal encoder's way with fewer steps. At best effort, what is made small is the sum of
+ * v·(decoded - x)² over the superblock, with every number as the decoder will have it. Codes of elements follow from
+ * their group's decoded scale and minimum, so that the search is over these integers and the superblock's f16 scales.
+ * It starts from the normal encoder's result and from groups fitted by free numbers, tries a row of superblock scales
+ * (which decide how well the groups' integer scales can fit), and for each the neighbouring integers of each group;
+ * then it alternates between least squares for the superblock's scales and the neighbours. A change is taken only when
+ * the error gets smaller: no result is worse than the normal one, and what is not finite is never taken. Source: the
+ * mathematics; layouts facts/quants.md §2.
  */
 #ifndef QUERN_DTYPE_KQUANTS_EFFORT_LANES_H
 #define QUERN_DTYPE_KQUANTS_EFFORT_LANES_H
@@ -48,20 +49,6 @@ LANE_FN lanes fit_coarse(int n, float high, const lane_row *x, const lane_row *w
         scale = select_lanes(is_better, fitted, scale);
     }
     return select_lanes(largest < ZERO_GROUP, all(0.0F), scale);
-}
-
-/* Weights of group g: v·sqrt(spread + x²) for Q3_K, v for Q6_K; x² without importance. */
-LANE_FN void signed_weights(const lane_batch *batch, superblocks *s, int g, lanes spread, bool is_spread, lane_row *w) {
-    if (batch->has_importance && is_spread) {
-        importance_weights(batch, s, g, 16, spread, w);
-    } else if (batch->has_importance) {
-        gather(batch->importance, (size_t)(16 * g), 16, w);
-    } else {
-        for (int e = 0; e < 16; e++) {
-            const lanes v = load(s->x[16 * g + e]);
-            store(w[e], v * v);
-        }
-    }
 }
 
 /* Fits and codes a superblock's groups of Q3_K or Q6_K; gives the f16 scale. */
@@ -151,7 +138,8 @@ LANE_FN lanes scan_affine(search *f, int g, const affine_type *type, lanes d, la
 
 /* Makes the codes of a trial the best ones in the lanes where its error is less. */
 LANE_FN void keep_if_better(search *f, lanes error, lanes d, lanes dmin) {
-    const int_lanes is_better = error < f->best_error;
+    /* A normal result for weights of nothing may not be a number. */
+    const int_lanes is_better = (error < f->best_error) | ((f->best_error != f->best_error) & (error == error));
     f->best_error = select_lanes(is_better, error, f->best_error);
     f->best_d = select_lanes(is_better, d, f->best_d);
     f->best_dmin = select_lanes(is_better, dmin, f->best_dmin);

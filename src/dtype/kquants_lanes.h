@@ -326,19 +326,26 @@ LANE_FN void pack_six_bits(const superblocks *s, int_lanes *low_words, int_lanes
     }
 }
 
+/* Weights of group g: v·sqrt(spread + x²) for Q3_K, v for Q6_K; x² without importance. */
+LANE_FN void signed_weights(const lane_batch *batch, superblocks *s, int g, lanes spread, bool is_spread, lane_row *w) {
+    if (batch->has_importance && is_spread) {
+        importance_weights(batch, s, g, 16, spread, w);
+    } else if (batch->has_importance) {
+        gather(batch->importance, (size_t)(16 * g), 16, w);
+    } else {
+        for (int e = 0; e < 16; e++) {
+            const lanes v = load(s->x[16 * g + e]);
+            store(w[e], v * v);
+        }
+    }
+}
+
 /* Fits all groups of Q6_K and codes their scales; gives the superblock's, 0 where a superblock is zero. */
 LANE_FN int_lanes fit_q6_k(const lane_batch *batch, superblocks *s, int_lanes *is_live) {
     _Alignas(64) lane_row w[16];
     lanes largest;
     for (int g = 0; g < MAX_GROUPS; g++) {
-        if (batch->has_importance) {
-            gather(batch->importance, (size_t)(16 * g), 16, w);
-        } else {
-            for (int e = 0; e < 16; e++) {
-                const lanes v = load(s->x[16 * g + e]);
-                store(w[e], v * v);
-            }
-        }
+        signed_weights(batch, s, g, all(0.0F), false, w);
         store(s->scales[g], fit_symmetric(16, 32.0F, s->x + 16 * g, w, s->q + 16 * g));
     }
     (void)extreme_scale(s, &largest);
