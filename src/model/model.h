@@ -31,7 +31,7 @@ typedef struct qn_model {
     qn_hparams hparams;    /**< empty without a table */
     bool has_vocab;
     qn_vocab vocab;
-    qn_meta meta;             /**< every key of a GGUF file but general.file_type and quantization_version */
+    qn_meta meta;             /**< every key of a GGUF file but general.alignment and split.* */
     qn_model_tensor *tensors; /**< in file order */
     uint64_t n_tensors;
     uint64_t n_weights;    /**< elements of all tensors */

@@ -72,12 +72,9 @@ qn_status qn_model_open_gguf(const char *path, qn_model **out, qn_error *err) {
 }
 
 qn_status qn_model_read_gguf(qn_model *model, const qn_model_request *request, bool needs_arch, qn_error *err) {
-    static const char *const of_the_file[] = {"general.file_type", "general.quantization_version", "general.alignment"};
     QN_TRY(qn_gguf_open(model->path, &model->archive, err));
     copy_meta(model);
-    for (size_t i = 0; i < sizeof of_the_file / sizeof of_the_file[0]; i++) {
-        qn_meta_remove(&model->meta, of_the_file[i]);
-    }
+    qn_meta_remove(&model->meta, "general.alignment"); /* of the file that was read */
     QN_TRY(qn_model_override(model, request, err));
     QN_TRY(qn_meta_status(&model->meta, err));
     const qn_arch *arch = qn_arch_by_name(model->arch_name);

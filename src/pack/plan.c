@@ -42,6 +42,7 @@ static qn_status open_model(qn_plan *plan, const qn_pack_options *options, qn_jo
 static void take_options(qn_plan *plan, const qn_pack_options *options, const qn_job *job) {
     plan->n_threads = qn_job_threads(job);
     plan->to_hf = options->to_hf;
+    plan->n_pruned_layers = options->n_pruned_layers;
     plan->target_size_bytes = options->target_size_bytes;
     plan->target_bpw = options->target_bpw;
     plan->effort = options->effort;

@@ -73,6 +73,7 @@ struct qn_plan {
     qn_dtype outtype; /**< type of matrices in the unquantised file */
     bool has_outtype; /**< it was asked for */
     bool to_hf;       /**< outputs are Hugging Face folders */
+    uint64_t n_pruned_layers;
     qn_mixture_options mixture;
     qn_imatrix *imatrix; /**< NULL: none */
     qn_coverage coverage;

@@ -109,7 +109,8 @@ static uint64_t arch_count(const qn_model *model, qn_arena *arena, const char *s
 static qn_mixture_model mixture_facts(const qn_plan *plan) {
     qn_mixture_model facts = {
         .arch = plan->model->arch_name,
-        .n_layer = arch_count(plan->model, plan->arena, "block_count", 0),
+        /* The reference counts by the layers there were before any were left out. */
+        .n_layer = arch_count(plan->model, plan->arena, "block_count", 0) + plan->n_pruned_layers,
         .n_head = arch_count(plan->model, plan->arena, "attention.head_count", 0),
         .n_expert = arch_count(plan->model, plan->arena, "expert_count", 0),
         .has_imatrix = plan->imatrix != NULL,

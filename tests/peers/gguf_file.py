@@ -86,3 +86,32 @@ def read_metadata(path):
             key = cursor.string()
             meta[key] = cursor.value(cursor.scalars("I", 1)[0])
         return meta
+
+
+# bytes and elements a block of the element types, by id: some are younger than PyPI's gguf
+BLOCKS = {0: (4, 1), 1: (2, 1), 2: (18, 32), 3: (20, 32), 6: (22, 32), 7: (24, 32), 8: (34, 32), 10: (84, 256),
+          11: (110, 256), 12: (144, 256), 13: (176, 256), 14: (210, 256), 16: (66, 256), 17: (74, 256), 18: (98, 256),
+          19: (50, 256), 20: (18, 32), 21: (110, 256), 22: (82, 256), 23: (136, 256), 29: (56, 256), 30: (2, 1),
+          34: (54, 256), 35: (66, 256), 39: (17, 32), 40: (36, 64), 41: (18, 128), 42: (18, 64)}
+
+
+def read_tensors(path):
+    """{name: (type id, bytes)} of a GGUF file in the order of the file."""
+    data = open(path, "rb").read()
+    cursor = _Cursor(data)
+    n_tensors, n_keys = struct.unpack_from("<QQ", data, 8)
+    cursor.at = 24
+    alignment = 32
+    for _ in range(n_keys):
+        key = cursor.string()
+        value = cursor.value(cursor.scalars("I", 1)[0])
+        alignment = value if key == "general.alignment" else alignment
+    infos = []
+    for _ in range(n_tensors):
+        name = cursor.string()
+        dims = cursor.scalars("Q", cursor.scalars("I", 1)[0])
+        kind, offset = cursor.scalars("I", 1)[0], cursor.scalars("Q", 1)[0]
+        n_bytes, n_elements = BLOCKS[kind]
+        infos.append((name, kind, offset, int(np.prod(dims)) // n_elements * n_bytes))
+    start = (cursor.at + alignment - 1) // alignment * alignment
+    return {name: (kind, data[start + offset:start + offset + size]) for name, kind, offset, size in infos}
