@@ -446,6 +446,34 @@ static void test_rewritten_config(void **state) {
     end(&f);
 }
 
+/* An embedding trained with more tokens: config.json says how many, whether it did before or not. */
+static void test_grown_vocabulary(void **state) {
+    static const char *const patches[] = {NULL, "{'vocab_size':'<absent>'}"};
+    (void)state;
+    for (size_t i = 0; i < 2; i++) {
+        fixture f;
+        qn_model *hf = NULL;
+        qn_error err;
+        uint64_t n = 0;
+        begin(&f);
+        (void)tiny_add(&f.pairs, "base_model.model.model.embed_tokens.modules_to_save.weight", "F32", 2, TINY_VOCAB + 8,
+                       TINY_EMBD);
+        (void)tiny_add(&f.pairs, "base_model.model.lm_head.modules_to_save.weight", "F32", 2, TINY_VOCAB + 8,
+                       TINY_EMBD);
+        tiny_write_model(&f.tensors, f.base, patches[i]);
+        tiny_write_adapter(&f.pairs, f.adapter, NULL);
+        const qn_adapter_ref ref = {f.adapter, 1};
+        const qn_model_request request = {.dir = f.base, .adapters = &ref, .n_adapters = 1, .job = f.job};
+        assert_ok(&err, qn_model_open_hf(&request, &hf, &err));
+        json_t *config = side_config(hf);
+        assert_true(qn_json_u64(config, "vocab_size", &n) && n == TINY_VOCAB + 8);
+        assert_int_equal(find_tensor(hf, "lm_head.weight")->shape.dims[0], TINY_VOCAB + 8);
+        json_decref(config);
+        qn_model_close(hf);
+        end(&f);
+    }
+}
+
 /* A vision tower is left out of GGUF files, and stays in a folder; names keep their parts. */
 static void test_vision_tower(void **state) {
     fixture f;
@@ -565,7 +593,8 @@ int main(void) {
         cmocka_unit_test(test_changed_bytes),     cmocka_unit_test(test_merge_families),
         cmocka_unit_test(test_merged_values),     cmocka_unit_test(test_tied),
         cmocka_unit_test(test_rewritten_config),  cmocka_unit_test(test_vision_tower),
-        cmocka_unit_test(test_side_files),        cmocka_unit_test(test_folder_refusals),
+        cmocka_unit_test(test_grown_vocabulary),  cmocka_unit_test(test_side_files),
+        cmocka_unit_test(test_folder_refusals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
