@@ -231,9 +231,9 @@ const qn_recipe *qn_arch_transform(qn_transform transform, const qn_hparams *h, 
 
 /*
  * Less one, in float32, is the right way back. Let s be the float32 sum of some x and 1, below 2^24. If s <= 1/2, then
- * x <= -1/2 and the sum was exact, so s - 1 is x. If s > 1/2, s - 1 is exact: up to 2 by Sterbenz, above because it is a
- * smaller multiple of the last place of s. In both cases adding 1 gives s. Other s, of files that were not made so, have
- * no float that gives them; the nearest is taken.
+ * x <= -1/2 and the sum was exact, so s - 1 is x. If s > 1/2, s - 1 is exact: up to 2 by Sterbenz, above because it is
+ * a smaller multiple of the last place of s. In both cases adding 1 gives s. Other s, of files that were not made so,
+ * have no float that gives them; the nearest is taken.
  */
 const qn_recipe *qn_arch_untransform(qn_transform transform, const qn_hparams *h, qn_arena *arena,
                                      const qn_recipe *stored) {

@@ -51,6 +51,11 @@ static const qn_tensor_rule tensors[] = {
     QN_RULE_OUTPUT,
 };
 
+/* The context has two names, and programs look for either. */
+static bool describe(const qn_hparams *h, json_t *config) {
+    return json_object_set_new(config, "n_ctx", json_integer((json_int_t)qn_hp_count(h, QN_HP_N_CTX))) == 0;
+}
+
 static qn_status derive(const char *where, const json_t *config, qn_hparams *h, qn_error *err) {
     (void)where;
     (void)config;
@@ -80,4 +85,5 @@ const qn_arch qn_arch_gpt2 = {
     .rope = QN_ROPE_ABSENT,
     .vocab = {.add_space_prefix = -1},
     .derive = derive,
+    .describe = describe,
 };

@@ -133,8 +133,14 @@ static slowing guess_of_line(const qn_hparams *h, const qn_generated *found, dou
 
 /* Llama 3's scaling from the divisors that a file holds. */
 static qn_status recover(const qn_generated *found, size_t n, qn_arena *arena, qn_hparams *h, qn_error *err) {
+    const uint64_t head_dim = qn_hp_head_dim(h);
     if (!h->has[QN_HP_ROPE_DIM]) {
-        qn_hp_set(h, QN_HP_ROPE_DIM, (double)qn_hp_head_dim(h));
+        qn_hp_set(h, QN_HP_ROPE_DIM, (double)head_dim);
+    }
+    if (qn_hp_count(h, QN_HP_ROPE_DIM) != head_dim || head_dim % 2 != 0) {
+        return qn_fail(err, QN_E_UNSUPPORTED,
+                       "%llu of the %llu dimensions of a head are rotary; a Llama has all, in pairs",
+                       (unsigned long long)qn_hp_count(h, QN_HP_ROPE_DIM), (unsigned long long)head_dim);
     }
     if (n == 0) {
         return QN_OK;

@@ -101,8 +101,11 @@ static config_changes changes_of(const qn_model *model, const qn_model_request *
          (newer == NULL || strcmp(newer, request->hf_dtype) == 0));
     uint64_t n_vocab = 0;
     c.dtype_name = is_same ? NULL : request->hf_dtype;
-    c.has_other_vocab = qn_json_u64(text, "vocab_size", &n_vocab) &&
-        n_vocab != qn_hp_count(&model->hparams, QN_HP_N_VOCAB);
+    for (size_t i = 0; i < model->arch->n_defaults; i++) { /* what a config that does not say means */
+        n_vocab = model->arch->defaults[i].hp == QN_HP_N_VOCAB ? (uint64_t)model->arch->defaults[i].value : n_vocab;
+    }
+    (void)qn_json_u64(text, "vocab_size", &n_vocab);
+    c.has_other_vocab = n_vocab != qn_hp_count(&model->hparams, QN_HP_N_VOCAB);
     return c;
 }
 

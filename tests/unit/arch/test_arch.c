@@ -437,6 +437,7 @@ static void test_transforms(void **state) {
     const qn_recipe *bias = qn_recipe_values(arena, column, 1, 8);
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         float found[8];
+        float back[8];
         const qn_transform t = rows[i].transform;
         rows_of(qn_arch_transform(t, &h, arena, matrix), found);
         assert_memory_equal(found, rows[i].wanted, sizeof found);
@@ -452,7 +453,37 @@ static void test_transforms(void **state) {
             assert_memory_equal(found, rows[i].wanted, sizeof found);
         }
         assert_null(qn_arch_transform(t, &h, arena, NULL));
+        rows_of(qn_arch_untransform(t, &h, arena, qn_arch_transform(t, &h, arena, matrix)), found);
+        rows_of(matrix, back);
+        assert_memory_equal(found, back, sizeof found);
+        rows_of(qn_arch_untransform(t, &h, arena, qn_arch_transform(t, &h, arena, bias)), found);
+        assert_memory_equal(found, back, sizeof found);
+        assert_null(qn_arch_untransform(t, &h, arena, NULL));
     }
+    qn_arena_free(arena);
+}
+
+/* Whatever x was, x + 1 in float32 comes back as a float to which adding 1 gives the same sum. */
+static void test_plus_one_comes_back(void **state) {
+    enum { N = 1 << 16 };
+    static float x[N];
+    static float sums[N];
+    static float again[N];
+    qn_arena *arena = qn_arena_new();
+    const qn_hparams h = {0};
+    uint32_t random = 1;
+    size_t n = 0;
+    (void)state;
+    while (n < N) { /* every exponent, every sign, below 2^24 */
+        random = random * 1664525U + 1013904223U;
+        const uint32_t bits = random ^ random >> 13;
+        memcpy(&x[n], &bits, sizeof x[n]);
+        n += fabsf(x[n]) < 16777215.0F ? 1 : 0;
+    }
+    const qn_recipe *sum = qn_arch_transform(QN_PLUS_ONE, &h, arena, qn_recipe_values(arena, x, 1, N));
+    rows_of(sum, sums);
+    rows_of(qn_arch_transform(QN_PLUS_ONE, &h, arena, qn_arch_untransform(QN_PLUS_ONE, &h, arena, sum)), again);
+    assert_memory_equal(sums, again, sizeof sums);
     qn_arena_free(arena);
 }
 
@@ -469,6 +500,7 @@ int main(void) {
         cmocka_unit_test(test_phi_attn_factor),
         cmocka_unit_test(test_generated),
         cmocka_unit_test(test_transforms),
+        cmocka_unit_test(test_plus_one_comes_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -153,6 +153,32 @@ static void test_refusals(void **state) {
     }
 }
 
+/* Heads that are rotated in part, or cannot be paired. */
+static void test_partial_rotary(void **state) {
+    static const struct {
+        const char *key;
+        uint32_t value;
+    } rows[] = {{"llama.rope.dimension_count", 4}, {"llama.attention.key_length", 7}};
+    char *dir = make_temp_dir();
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        qn_arena *arena = qn_arena_new();
+        qn_meta meta = llama_meta(arena);
+        qn_hparams h;
+        qn_error err;
+        qn_meta_remove(&meta, "llama.attention.value_length");
+        qn_meta_set_u32(&meta, rows[i].key, rows[i].value);
+        qn_archive *archive = written(dir, &meta, NULL, 0);
+        assert_status(
+            &err, qn_hparams_from_gguf(qn_arch_by_name("llama"), archive, qn_archive_meta(archive), arena, &h, &err),
+            QN_E_UNSUPPORTED);
+        assert_message_has(&err, "dimensions of a head are rotary");
+        qn_archive_close(archive);
+        qn_arena_free(arena);
+    }
+    remove_temp_dir(dir);
+}
+
 /* Factors of no known kind, and too few of them. */
 static void test_foreign_factors(void **state) {
     static const float odd[] = {1, 3, 2, 8};
@@ -182,10 +208,8 @@ static void test_foreign_factors(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_round_trip),
-        cmocka_unit_test(test_arrays),
-        cmocka_unit_test(test_refusals),
-        cmocka_unit_test(test_foreign_factors),
+        cmocka_unit_test(test_round_trip),     cmocka_unit_test(test_arrays),          cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_partial_rotary), cmocka_unit_test(test_foreign_factors),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -200,6 +200,14 @@ static void lose_tokens(qn_model *model) {
     qn_meta_remove(&model->meta, "tokenizer.ggml.tokens");
 }
 
+static void lose_all_tokens(qn_model *model) {
+    for (uint64_t i = model->meta.n; i > 0; i--) {
+        if (strncmp(model->meta.entries[i - 1].key, "tokenizer.", 10) == 0) {
+            qn_meta_remove(&model->meta, model->meta.entries[i - 1].key);
+        }
+    }
+}
+
 static void lose_layers(qn_model *model) {
     qn_meta_remove(&model->meta, "llama.block_count");
 }
@@ -231,6 +239,47 @@ static void test_gguf_refusals(void **state) {
         assert_message_has(&err, rows[i].has);
         end(&f);
     }
+}
+
+/* A byte of the header changed, every one in turn: an answer with a message, or a model. */
+static void test_changed_bytes(void **state) {
+    fixture f;
+    qn_model *model = NULL;
+    qn_error err;
+    unsigned n_opened = 0;
+    uint32_t random = 7;
+    (void)state;
+    begin(&f);
+    tiny_write_adapter(&f.pairs, f.adapter, NULL);
+    write_base_gguf(&f, lose_all_tokens);
+    const qn_adapter_ref ref = {f.adapter, 1};
+    const qn_model_request request = {.dir = f.gguf, .adapters = &ref, .n_adapters = 1, .without_vocab = true};
+    assert_ok(&err, qn_model_open_hf(&request, &model, &err));
+    const uint64_t n_header = qn_archive_tensor_at(model->archive, 0)->file_off;
+    qn_model_close(model);
+    FILE *file = fopen(f.gguf, "r+b");
+    assert_non_null(file);
+    for (uint64_t i = 0; i < 2 * n_header; i++) {
+        random = random * 1664525U + 1013904223U;
+        assert_int_equal(fseek(file, (long)(i / 2), SEEK_SET), 0);
+        const int old = fgetc(file);
+        assert_int_equal(fseek(file, (long)(i / 2), SEEK_SET), 0);
+        (void)fputc(i % 2 == 0 ? old ^ 1 << (random >> 29) : (int)(random >> 24), file);
+        assert_int_equal(fflush(file), 0);
+        err.message[0] = '\0';
+        const bool is_open = (i % 3 == 0 ? qn_model_open(&request, &model, &err)
+                                         : qn_model_open_hf(&request, &model, &err)) == QN_OK;
+        assert_true(is_open || err.message[0] != '\0');
+        n_opened += is_open ? 1 : 0;
+        if (is_open) {
+            qn_model_close(model);
+        }
+        assert_int_equal(fseek(file, (long)(i / 2), SEEK_SET), 0);
+        (void)fputc(old, file);
+    }
+    (void)fclose(file);
+    assert_true(n_opened > 0 && n_opened < n_header);
+    end(&f);
 }
 
 /* ---- of a folder ---- */
@@ -397,6 +446,34 @@ static void test_rewritten_config(void **state) {
     end(&f);
 }
 
+/* An embedding trained with more tokens: config.json says how many, whether it did before or not. */
+static void test_grown_vocabulary(void **state) {
+    static const char *const patches[] = {NULL, "{'vocab_size':'<absent>'}"};
+    (void)state;
+    for (size_t i = 0; i < 2; i++) {
+        fixture f;
+        qn_model *hf = NULL;
+        qn_error err;
+        uint64_t n = 0;
+        begin(&f);
+        (void)tiny_add(&f.pairs, "base_model.model.model.embed_tokens.modules_to_save.weight", "F32", 2, TINY_VOCAB + 8,
+                       TINY_EMBD);
+        (void)tiny_add(&f.pairs, "base_model.model.lm_head.modules_to_save.weight", "F32", 2, TINY_VOCAB + 8,
+                       TINY_EMBD);
+        tiny_write_model(&f.tensors, f.base, patches[i]);
+        tiny_write_adapter(&f.pairs, f.adapter, NULL);
+        const qn_adapter_ref ref = {f.adapter, 1};
+        const qn_model_request request = {.dir = f.base, .adapters = &ref, .n_adapters = 1, .job = f.job};
+        assert_ok(&err, qn_model_open_hf(&request, &hf, &err));
+        json_t *config = side_config(hf);
+        assert_true(qn_json_u64(config, "vocab_size", &n) && n == TINY_VOCAB + 8);
+        assert_int_equal(find_tensor(hf, "lm_head.weight")->shape.dims[0], TINY_VOCAB + 8);
+        json_decref(config);
+        qn_model_close(hf);
+        end(&f);
+    }
+}
+
 /* A vision tower is left out of GGUF files, and stays in a folder; names keep their parts. */
 static void test_vision_tower(void **state) {
     fixture f;
@@ -511,16 +588,12 @@ static void test_folder_refusals(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_families),
-        cmocka_unit_test(test_whole_folder),
-        cmocka_unit_test(test_gguf_with_changes),
-        cmocka_unit_test(test_gguf_refusals),
-        cmocka_unit_test(test_merge_families),
-        cmocka_unit_test(test_merged_values),
-        cmocka_unit_test(test_tied),
-        cmocka_unit_test(test_rewritten_config),
-        cmocka_unit_test(test_vision_tower),
-        cmocka_unit_test(test_side_files),
+        cmocka_unit_test(test_families),          cmocka_unit_test(test_whole_folder),
+        cmocka_unit_test(test_gguf_with_changes), cmocka_unit_test(test_gguf_refusals),
+        cmocka_unit_test(test_changed_bytes),     cmocka_unit_test(test_merge_families),
+        cmocka_unit_test(test_merged_values),     cmocka_unit_test(test_tied),
+        cmocka_unit_test(test_rewritten_config),  cmocka_unit_test(test_vision_tower),
+        cmocka_unit_test(test_grown_vocabulary),  cmocka_unit_test(test_side_files),
         cmocka_unit_test(test_folder_refusals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
