@@ -5,6 +5,7 @@
  * a BPE model with byte fallback whose merges come from the scores; spaces are written as U+2581, one is put before
  * each stretch of text between added tokens, as llama.cpp does.
  */
+#include "base/buffer.h"
 #include "text/vocab_writing.h"
 
 #include <stdlib.h>
@@ -44,24 +45,23 @@ json_t *qn_added_token_json(const qn_vocab_layout *layout, uint64_t id, bool has
     return token;
 }
 
+/* For json_dump_callback(). */
+static int append_dumped(const char *bytes, size_t n, void *user) {
+    qn_buffer *b = user;
+    qn_buffer_append(b, bytes, n);
+    return b->has_failed ? -1 : 0;
+}
+
 qn_status qn_json_write(json_t *document, size_t flags, qn_arena *arena, qn_text *out, qn_error *err) {
-    char *text = document == NULL ? NULL : json_dumps(document, flags);
+    qn_buffer b = {0};
+    /* Not json_dumps(): Jansson does not look whether a name found room in its own buffer. This one remembers. */
+    const bool is_dumped = document != NULL && json_dump_callback(document, append_dumped, &b, flags) == 0;
     json_decref(document);
-    if (text == NULL) {
-        return qn_fail_nomem(err, "JSON", 0);
-    }
-    const size_t len = strlen(text);
-    char *copy = qn_arena_array(arena, (uint64_t)len + 2, 1);
-    if (copy != NULL) {
-        memcpy(copy, text, len);
-        copy[len] = '\n';
-    }
-    free(text);
-    if (copy == NULL) {
-        return qn_fail_nomem(err, "JSON", len);
-    }
-    *out = (qn_text){copy, len + 1};
-    return QN_OK;
+    qn_buffer_text(&b, "\n");
+    char *copy = is_dumped && !b.has_failed ? qn_arena_copy(arena, b.data, b.len) : NULL;
+    *out = (qn_text){copy, b.len};
+    qn_buffer_clear(&b);
+    return copy == NULL ? qn_fail_nomem(err, "JSON", out->len) : QN_OK;
 }
 
 /* ---- added tokens, vocabulary, merges ---- */

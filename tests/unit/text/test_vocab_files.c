@@ -693,6 +693,45 @@ static void refuses_broken_scores(void **state) {
     }
 }
 
+/* ---- memory ---- */
+
+static long n_left = -1; /* allocations of Jansson's until one fails; -1: none does */
+static long n_made;
+
+static void *allocate(size_t size) {
+    n_made++;
+    return n_left >= 0 && n_left-- == 0 ? NULL : malloc(size);
+}
+
+/* Each allocation of the JSON library fails in turn: a file with a piece missing must never be given out. */
+static void tells_short_memory(void **state) {
+    (void)state;
+    json_malloc_t old_malloc = NULL;
+    json_free_t old_free = NULL;
+    json_get_alloc_funcs(&old_malloc, &old_free);
+    json_set_alloc_funcs(allocate, free);
+    for (int is_spm = 0; is_spm < 2; is_spm++) {
+        vocab_case c;
+        case_begin(&c);
+        qn_vocab v = is_spm ? new_spm(&c) : new_bpe(&c, "qwen2");
+        v.add_bos = 1;
+        v.chat_template = qn_text_of("x");
+        const qn_meta meta = meta_of(&c, &v);
+        n_made = 0;
+        assert_ok(&c.err, make(&c, &meta));
+        const long n_all = n_made;
+        assert_true(n_all > 100);
+        for (long i = 0; i < n_all; i++) {
+            n_left = i;
+            assert_status(&c.err, make(&c, &meta), QN_E_NOMEM);
+            assert_int_equal(n_files, 0);
+        }
+        n_left = -1;
+        case_end(&c);
+    }
+    json_set_alloc_funcs(old_malloc, old_free);
+}
+
 /* A hundred thousand tokens, each cut everywhere: no step may take quadratic time. */
 static void takes_large_vocabularies(void **state) {
     (void)state;
@@ -733,6 +772,7 @@ int main(void) {
         cmocka_unit_test(writes_the_small_files),
         cmocka_unit_test(refuses_broken_metadata),
         cmocka_unit_test(refuses_broken_scores),
+        cmocka_unit_test(tells_short_memory),
         cmocka_unit_test(takes_large_vocabularies),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
