@@ -55,7 +55,7 @@ enum { MAX_STEPS = 12, MAX_DEPTH = 8, ANY = -1 };
 /* A splitting rule. Steps as flatten() writes them. */
 typedef struct definition {
     const char *name;
-    int ignores_merges; /* 0, 1 or ANY */
+    int ignores_merges;   /* 0, 1 or ANY */
     const char *steps[8]; /* NULL behind the last */
 } definition;
 

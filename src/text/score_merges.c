@@ -2,8 +2,8 @@
 /* score_merges.c: SentencePiece merges by scores, the tokenizers library by a list: makes the list of the scores.
  *
  * SentencePiece joins the two neighbours whose union is the token with the best score. A list of all pairs that form
- * tokens, best union first, makes the other library do the same. The order among equal scores is the one of
- * transformers' own conversion, so that files made here and there agree.
+ * tokens, best union first, makes the other library do the same. The order among equal scores is by ids, as in the
+ * published files of Llama 2 and its kin, which are the same list.
  */
 #include "text/vocab_writing.h"
 
@@ -16,7 +16,6 @@ enum { MAX_CUT_BYTES = 1024 };
 /* A merge on its way to be sorted. */
 typedef struct candidate {
     float score;
-    uint32_t n_left, n_right; /* characters */
     int32_t whole, left, right;
 } candidate;
 
@@ -47,62 +46,36 @@ static bool is_start(char c) {
     return ((unsigned char)c & 0xC0U) != 0x80U;
 }
 
-static uint32_t count_characters(qn_text text) {
-    uint32_t n = 0;
-    for (size_t i = 0; i < text.len; i++) {
-        n += is_start(text.bytes[i]) ? 1 : 0;
-    }
-    return n;
-}
-
 /* All cuts of one token, between characters. */
 static qn_status cut(const qn_vocab_layout *l, uint64_t id, candidate_list *list, qn_error *err) {
     const qn_text text = l->vocab->tokens[id];
-    const uint32_t n_characters = count_characters(text);
-    uint32_t n_left = 0;
     for (size_t i = 1; i < text.len; i++) {
         if (!is_start(text.bytes[i])) {
             continue;
         }
-        n_left++;
         const int64_t left = qn_text_index_find(&l->index, (qn_text){text.bytes, i});
         if (!takes_part(l, left)) {
             continue;
         }
         const int64_t right = qn_text_index_find(&l->index, (qn_text){text.bytes + i, text.len - i});
         if (takes_part(l, right)) {
-            const candidate item = {.score = l->vocab->scores[id],
-                                    .n_left = n_left,
-                                    .n_right = n_characters - n_left,
-                                    .whole = (int32_t)id,
-                                    .left = (int32_t)left,
-                                    .right = (int32_t)right};
-            QN_TRY(append(list, item, err));
+            QN_TRY(append(list, (candidate){l->vocab->scores[id], (int32_t)id, (int32_t)left, (int32_t)right}, err));
         }
     }
     return QN_OK;
 }
 
-/* A total order: no two candidates have all three ids in common. */
+/* A total order: a token and its left part tell the right part. */
 static int compare(const void *a, const void *b) {
     const candidate *x = a;
     const candidate *y = b;
     if (x->score != y->score) {
         return x->score > y->score ? -1 : 1;
     }
-    if (x->n_left != y->n_left) {
-        return x->n_left > y->n_left ? -1 : 1;
-    }
-    if (x->n_right != y->n_right) {
-        return x->n_right > y->n_right ? -1 : 1;
-    }
     if (x->whole != y->whole) {
         return x->whole < y->whole ? -1 : 1;
     }
-    if (x->left != y->left) {
-        return x->left < y->left ? -1 : 1;
-    }
-    return (x->right > y->right) - (x->right < y->right);
+    return (x->left > y->left) - (x->left < y->left);
 }
 
 qn_status qn_merges_of_scores(const qn_vocab_layout *layout, qn_id_merge **out, uint64_t *n, qn_error *err) {

@@ -18,9 +18,8 @@ static bool put_roles(json_t *object, const qn_vocab *v, bool has_turn_ends) {
     const struct {
         const char *key;
         int64_t id;
-    } roles[] = {{"bos_token", v->bos}, {"eos_token", v->eos},   {"unk_token", v->unk},
-                 {"sep_token", v->sep}, {"pad_token", v->pad},   {"mask_token", v->mask},
-                 {"eot_token", v->eot}, {"eom_token", v->eom}};
+    } roles[] = {{"bos_token", v->bos}, {"eos_token", v->eos},   {"unk_token", v->unk}, {"sep_token", v->sep},
+                 {"pad_token", v->pad}, {"mask_token", v->mask}, {"eot_token", v->eot}, {"eom_token", v->eom}};
     const size_t n = sizeof roles / sizeof roles[0] - (has_turn_ends ? 0 : 2);
     for (size_t i = 0; i < n; i++) {
         if (roles[i].id != QN_NO_TOKEN && !put(object, roles[i].key, qn_json_of_text(v->tokens[roles[i].id]))) {

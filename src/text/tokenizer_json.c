@@ -5,6 +5,7 @@
  * a BPE model with byte fallback whose merges come from the scores; spaces are written as U+2581, one is put before
  * each stretch of text between added tokens, as llama.cpp does.
  */
+#include "base/buffer.h"
 #include "text/vocab_writing.h"
 
 #include <stdlib.h>
@@ -26,7 +27,7 @@ bool qn_json_set_id(json_t *object, qn_text text, uint64_t id) {
 json_t *qn_added_token_json(const qn_vocab_layout *layout, uint64_t id, bool has_id) {
     const qn_vocab *v = layout->vocab;
     /* RoBERTa's <mask> takes the space before it. Matching before normalisation changes nothing else here. */
-    const bool takes_space = (int64_t)id == v->mask && strcmp(v->pre, "roberta-bpe") == 0;
+    const bool takes_space = strcmp(v->pre, "roberta-bpe") == 0 && qn_text_is(v->tokens[id], "<mask>");
     json_t *token = json_object();
     if (has_id && json_object_set_new(token, "id", json_integer((json_int_t)id)) != 0) {
         json_decref(token);
@@ -44,24 +45,23 @@ json_t *qn_added_token_json(const qn_vocab_layout *layout, uint64_t id, bool has
     return token;
 }
 
+/* For json_dump_callback(). */
+static int append_dumped(const char *bytes, size_t n, void *user) {
+    qn_buffer *b = user;
+    qn_buffer_append(b, bytes, n);
+    return b->has_failed ? -1 : 0;
+}
+
 qn_status qn_json_write(json_t *document, size_t flags, qn_arena *arena, qn_text *out, qn_error *err) {
-    char *text = document == NULL ? NULL : json_dumps(document, flags);
+    qn_buffer b = {0};
+    /* Not json_dumps(): Jansson does not look whether a name found room in its own buffer. This one remembers. */
+    const bool is_dumped = document != NULL && json_dump_callback(document, append_dumped, &b, flags) == 0;
     json_decref(document);
-    if (text == NULL) {
-        return qn_fail_nomem(err, "JSON", 0);
-    }
-    const size_t len = strlen(text);
-    char *copy = qn_arena_array(arena, (uint64_t)len + 2, 1);
-    if (copy != NULL) {
-        memcpy(copy, text, len);
-        copy[len] = '\n';
-    }
-    free(text);
-    if (copy == NULL) {
-        return qn_fail_nomem(err, "JSON", len);
-    }
-    *out = (qn_text){copy, len + 1};
-    return QN_OK;
+    qn_buffer_text(&b, "\n");
+    char *copy = is_dumped && !b.has_failed ? qn_arena_copy(arena, b.data, b.len) : NULL;
+    *out = (qn_text){copy, b.len};
+    qn_buffer_clear(&b);
+    return copy == NULL ? qn_fail_nomem(err, "JSON", out->len) : QN_OK;
 }
 
 /* ---- added tokens, vocabulary, merges ---- */
@@ -117,9 +117,8 @@ static json_t *make_merges(const qn_vocab *v) {
     for (uint64_t i = 0; i < v->n_merges && list != NULL; i++) {
         const qn_text m = v->merges[i];
         const size_t right = qn_merge_right_part(m.bytes, m.len);
-        json_t *item = in_pairs
-            ? make_pair((qn_text){m.bytes, right - 1}, (qn_text){m.bytes + right, m.len - right})
-            : qn_json_of_text(m);
+        json_t *item = in_pairs ? make_pair((qn_text){m.bytes, right - 1}, (qn_text){m.bytes + right, m.len - right})
+                                : qn_json_of_text(m);
         if (json_array_append_new(list, item) != 0) {
             json_decref(list);
             return NULL;
@@ -248,13 +247,13 @@ static json_t *make_spm_normalizer(const qn_vocab *v) {
 }
 
 static json_t *make_spm_decoder(const qn_vocab *v) {
-    json_t *decoder =
-        json_pack("{s:s, s:[{s:s, s:{s:s}, s:s}, {s:s}, {s:s}]}", "type", "Sequence", "decoders", "type", "Replace",
-                  "pattern", "String", MARK, "content", " ", "type", "ByteFallback", "type", "Fuse");
+    json_t *decoder = json_pack("{s:s, s:[{s:s, s:{s:s}, s:s}, {s:s}, {s:s}]}", "type", "Sequence", "decoders", "type",
+                                "Replace", "pattern", "String", MARK, "content", " ", "type", "ByteFallback", "type",
+                                "Fuse");
     json_t *steps = json_object_get(decoder, "decoders");
     if (v->add_space_prefix != 0 &&
-        json_array_append_new(steps, json_pack("{s:s, s:s, s:i, s:i}", "type", "Strip", "content", " ", "start", 1,
-                                               "stop", 0)) != 0) {
+        json_array_append_new(
+            steps, json_pack("{s:s, s:s, s:i, s:i}", "type", "Strip", "content", " ", "start", 1, "stop", 0)) != 0) {
         json_decref(decoder);
         return NULL;
     }
@@ -301,11 +300,10 @@ qn_status qn_tokenizer_json(const qn_vocab_layout *layout, qn_arena *arena, qn_t
                               "unk_token", p.unk, "continuing_subword_prefix", "end_of_word_suffix", "fuse_unk", is_spm,
                               "byte_fallback", is_spm, "ignore_merges", p.ignores_merges ? 1 : 0, "vocab",
                               status == QN_OK ? make_vocab(layout) : NULL, "merges", p.merges);
-    json_t *document = json_pack("{s:s, s:n, s:n, s:o, s:o, s:o, s:o, s:o, s:o}", "version", "1.0", "truncation",
-                                 "padding", "added_tokens", status == QN_OK ? make_added(layout) : NULL, "normalizer",
-                                 p.normalizer, "pre_tokenizer", p.pre_tokenizer, "post_processor",
-                                 status == QN_OK ? make_post_processor(layout) : NULL, "decoder", p.decoder, "model",
-                                 model);
+    json_t *document = json_pack(
+        "{s:s, s:n, s:n, s:o, s:o, s:o, s:o, s:o, s:o}", "version", "1.0", "truncation", "padding", "added_tokens",
+        status == QN_OK ? make_added(layout) : NULL, "normalizer", p.normalizer, "pre_tokenizer", p.pre_tokenizer,
+        "post_processor", status == QN_OK ? make_post_processor(layout) : NULL, "decoder", p.decoder, "model", model);
     if (status != QN_OK) {
         json_decref(document);
         return status;

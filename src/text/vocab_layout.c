@@ -109,8 +109,7 @@ static qn_status check_texts(const qn_vocab_layout *l, qn_error *err) {
         const int64_t first = text.len == 0 ? (int64_t)id : qn_text_index_find(&l->index, text);
         if (first != (int64_t)id) {
             return qn_fail(err, QN_E_FORMAT, "metadata: tokens %lld and %llu are both '%.*s'; texts must be unique",
-                           (long long)first, (unsigned long long)id, (int)(text.len > 64 ? 64 : text.len),
-                           text.bytes);
+                           (long long)first, (unsigned long long)id, (int)(text.len > 64 ? 64 : text.len), text.bytes);
         }
     }
     return QN_OK;
@@ -137,9 +136,10 @@ static qn_status check_merge(qn_vocab_layout *l, uint64_t i, qn_text merge, char
             is_merge_part(l, qn_text_index_find(&l->index, (qn_text){joined, merge.len - 1}));
     }
     return is_good ? QN_OK
-                   : qn_fail(err, QN_E_FORMAT, "metadata: tokenizer.ggml.merges[%llu], '%.*s', is not two tokens that "
-                                               "form a third", (unsigned long long)i,
-                             (int)(merge.len > 64 ? 64 : merge.len), merge.bytes);
+                   : qn_fail(err, QN_E_FORMAT,
+                             "metadata: tokenizer.ggml.merges[%llu], '%.*s', is not two tokens that "
+                             "form a third",
+                             (unsigned long long)i, (int)(merge.len > 64 ? 64 : merge.len), merge.bytes);
 }
 
 static qn_status check_merges(qn_vocab_layout *l, qn_error *err) {

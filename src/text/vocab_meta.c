@@ -71,8 +71,10 @@ static qn_status read_scores(const meta_reader *r, qn_error *err) {
     const uint64_t n = r->out->n_tokens;
     QN_TRY(find_array(r, key, n, &v, err));
     if (v == NULL) {
-        return qn_fail(err, QN_E_FORMAT, "metadata: %s is missing: without scores the merges of a SentencePiece "
-                                         "vocabulary are not known", key);
+        return qn_fail(err, QN_E_FORMAT,
+                       "metadata: %s is missing: without scores the merges of a SentencePiece "
+                       "vocabulary are not known",
+                       key);
     }
     if (v->as.array.type != QN_META_F32) {
         return wrong_type(key, v, "an array of f32", err);
@@ -264,8 +266,8 @@ static qn_status read_templates(const meta_reader *r, qn_error *err) {
 
 static qn_status read_model(const meta_reader *r, qn_error *err) {
     const qn_meta_value *v = qn_meta_find(r->meta, "tokenizer.ggml.model");
-    if (v == NULL || (v->type == QN_META_STRING &&
-                      (qn_text_is(v->as.text, "none") || qn_text_is(v->as.text, "no_vocab")))) {
+    if (v == NULL ||
+        (v->type == QN_META_STRING && (qn_text_is(v->as.text, "none") || qn_text_is(v->as.text, "no_vocab")))) {
         return qn_fail(err, QN_E_NOT_FOUND, "metadata: no vocabulary (tokenizer.ggml.model)");
     }
     if (v->type != QN_META_STRING) {
@@ -284,8 +286,9 @@ static qn_status read_model(const meta_reader *r, qn_error *err) {
 static qn_status read_pre(const meta_reader *r, qn_error *err) {
     r->out->pre = qn_meta_string(r->meta, "tokenizer.ggml.pre");
     if (r->out->pre == NULL) {
-        return qn_fail(err, QN_E_UNSUPPORTED, "metadata: tokenizer.ggml.pre is missing: how this vocabulary splits "
-                                              "text is not known; convert the model again, or set the key");
+        return qn_fail(err, QN_E_UNSUPPORTED,
+                       "metadata: tokenizer.ggml.pre is missing: how this vocabulary splits "
+                       "text is not known; convert the model again, or set the key");
     }
     return QN_OK;
 }

@@ -54,7 +54,7 @@ typedef struct qn_id_merge {
 
 /**
  * Makes the merges of SentencePiece tokens from their scores: every cut of a normal token into two normal ones,
- * the best score first; among equals longer left parts, then longer right parts, then the order of ids.
+ * the best score first; among equals by id of the whole, then of the left part.
  * @param out new memory for free(), also when *n is 0
  */
 QN_NODISCARD qn_status qn_merges_of_scores(const qn_vocab_layout *layout, qn_id_merge **out, uint64_t *n,

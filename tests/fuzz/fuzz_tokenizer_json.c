@@ -11,16 +11,16 @@ static qn_status read_all(json_t *document, qn_arena *arena, qn_token_list *list
     static const char *const no_dirs[1] = {NULL};
     const qn_vocab_request request = {.dirs = no_dirs, .config = document};
     const qn_vocab_sources files = {.kind = QN_VOCAB_JSON,
-                                  .path = "fuzz.json",
-                                  .tokenizer_path = "fuzz.json",
-                                  .tokenizer = document,
-                                  .config_path = "fuzz.json",
-                                  .config = document,
-                                  .config_has_tokens = true,
-                                  .added_path = "fuzz.json",
-                                  .added = json_object_get(document, "added"),
-                                  .special_map = document,
-                                  .generation = document};
+                                    .path = "fuzz.json",
+                                    .tokenizer_path = "fuzz.json",
+                                    .tokenizer = document,
+                                    .config_path = "fuzz.json",
+                                    .config = document,
+                                    .config_has_tokens = true,
+                                    .added_path = "fuzz.json",
+                                    .added = json_object_get(document, "added"),
+                                    .special_map = document,
+                                    .generation = document};
     qn_merges merges = {0};
     qn_vocab vocab = {.model = "gpt2", .pre = "default", .source = "fuzz.json"};
     const char *name = NULL;
