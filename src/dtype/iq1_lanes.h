@@ -141,11 +141,12 @@ LANE_FN void round_octet(const lane_row *y, const lane_row *root, lanes inverse,
         const int_lanes is_one = size > 0.5F * r;
         const lanes left = size - (lanes)((int_lanes)r & is_one);
         const int_lanes is_down = is_negative ^ is_one;
+        const int32_t lowered = 1 << (2 * t);
         o->nearest.point += ((powers[t] & is_one) ^ is_negative) - is_negative;
         o->nearest.cost += left * left;
         o->cost[t] = r * (r + 2.0F * select_lanes(is_one, left, -left));
         o->step[t] = (powers[t] ^ is_down) - is_down;
-        o->bit[t] = (1 << (2 * t)) << (is_down + 1);
+        o->bit[t] = lowered + (~is_down & lowered);
         o->far += r * r;
     }
 }
