@@ -2,10 +2,10 @@
 /*
  * iq1_lanes.h: encoders of IQ1_S and IQ1_M, N_LANES superblocks of 256 at a time, one superblock a lane.
  *
- * A superblock has one scale d. Each group of it (32 elements of IQ1_S, 16 of IQ1_M) multiplies d by 1, 3, ..., 15; each
- * octet is a codeword, levels -1, 0, 1 moved by +1/8 or -1/8, the same way in a whole group of IQ1_S. What is made small
- * is the sum of importance * (decoded - x)², with the values as they will be decoded. For some d, guessed from the
- * loudest group, a survey rounds all elements to the nearest level for every multiplier and both shifts, as if all
+ * A superblock has one scale d. Each group of it (32 elements of IQ1_S, 16 of IQ1_M) multiplies d by 1, 3, ..., 15;
+ * each octet is a codeword, levels -1, 0, 1 moved by +1/8 or -1/8, the same way in a whole group of IQ1_S. What is made
+ * small is the sum of importance * (decoded - x)², with the values as they will be decoded. For some d, guessed from
+ * the loudest group, a survey rounds all elements to the nearest level for every multiplier and both shifts, as if all
  * octets were codewords; the d whose groups do best together is kept. In each group the best of the survey are then
  * tried in earnest: an octet that is no codeword takes the cheapest step of one level that leads to one, or two steps,
  * one of them among the cheapest of all (ternary_map.h tells where codewords are). Then d is fitted by least squares to
@@ -141,11 +141,12 @@ LANE_FN void round_octet(const lane_row *y, const lane_row *root, lanes inverse,
         const int_lanes is_one = size > 0.5F * r;
         const lanes left = size - (lanes)((int_lanes)r & is_one);
         const int_lanes is_down = is_negative ^ is_one;
+        const int32_t lowered = 1 << (2 * t);
         o->nearest.point += ((powers[t] & is_one) ^ is_negative) - is_negative;
         o->nearest.cost += left * left;
         o->cost[t] = r * (r + 2.0F * select_lanes(is_one, left, -left));
         o->step[t] = (powers[t] ^ is_down) - is_down;
-        o->bit[t] = (1 << (2 * t)) << (is_down + 1);
+        o->bit[t] = lowered + (~is_down & lowered);
         o->far += r * r;
     }
 }
