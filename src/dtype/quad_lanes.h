@@ -54,14 +54,18 @@ LANE_FN void level_errors(const lane_row y, const lane_row w, const lanes *level
     }
 }
 
+LANE_FN int_lanes all_ints(int value) {
+    return value - (int_lanes){0};
+}
+
 /* Puts a number into the lowest bits of an error, so that a minimum of errors brings it along. */
 LANE_FN lanes numbered(lanes error, int_lanes number, int n_bits) {
-    return (lanes)(((int_lanes)error & -(1 << n_bits)) | number);
+    return (lanes)(((int_lanes)error & all_ints(-(1 << n_bits))) | number);
 }
 
 /* As numbered(): the number of another error, of n_bits, with one more level above it. */
 LANE_FN lanes renumbered(lanes error, lanes from, int n_bits, int level) {
-    const int_lanes number = ((int_lanes)from & ((1 << n_bits) - 1)) | level << n_bits;
+    const int_lanes number = ((int_lanes)from & all_ints((1 << n_bits) - 1)) | all_ints(level << n_bits);
     return numbered(error, number, n_bits + LEVEL_BITS);
 }
 
@@ -89,7 +93,7 @@ LANE_FN lanes search_quad(const quad_grid *grid, const lane_row *y, const lane_r
         for (int first = 0; first < N_QUAD_LEVELS; first++) {
             const int pair = N_QUAD_LEVELS * second + first;
             const lanes error = errors[0][first] + errors[1][second];
-            store(pairs[pair], is_numbered ? numbered(error, pair - (int_lanes){0}, PAIR_BITS) : error);
+            store(pairs[pair], is_numbered ? numbered(error, all_ints(pair), PAIR_BITS) : error);
         }
     }
     lanes best = all(INFINITY);
@@ -140,7 +144,7 @@ LANE_FN void best_codewords(const quad_grid *grid, const lane_row *y, const lane
     scaled_levels(grid, scale, levels);
     for (int q = 0; q < n_quads; q++) {
         const lanes best = search_quad(grid, y + QUAD_LEN * q, w + QUAD_LEN * q, levels, true);
-        found[q] = (int_lanes)best & ((1 << QUAD_BITS) - 1);
+        found[q] = (int_lanes)best & all_ints((1 << QUAD_BITS) - 1);
     }
 }
 
