@@ -2,14 +2,14 @@
 /*
  * iq3_lanes.h: encoders of IQ3_XXS and IQ3_S, N_LANES superblocks of 256 at a time, one superblock a lane.
  *
- * Both decode to ±d·(2s + 1)·level, with s = 0..15 for each group of 32, levels 1, 3, ..., 13 and 15 (IQ3_XXS:
- * 15.5), quads of levels from a grid, and in IQ3_XXS an even number of minus signs an octet. The error made small is
- * the sum of importance·(decoded - x)². The search: from the size of its elements a scale is guessed for each group,
- * and by the largest guess the unit d. Around the guess a few codes s are tried, each with the best codeword of the
- * whole grid for every quad (quad_lanes.h); the least error stays. Then d is fitted to the codewords by least squares
- * and rounded to f16, and the codewords are chosen again. Where an octet of IQ3_XXS has an odd number of minus signs,
- * the element that costs least is fitted as if its sign were the other. The best effort starts from several units, tries
- * more codes, and finds the cheapest sign by trying all eight.
+ * Both decode to ±d·(2s + 1)·level, with s = 0..15 for each group of 32, levels 1, 3, ..., 13 and 15 (IQ3_XXS: 15.5),
+ * quads of levels from a grid, and in IQ3_XXS an even number of minus signs an octet. The error made small is the sum
+ * of importance·(decoded - x)². The search: from the size of its elements a scale is guessed for each group, and by
+ * the largest guess the unit d. Around the guess a few codes s are tried, each with the best codeword of the whole grid
+ * for every quad (quad_lanes.h); the least error stays. Then d is fitted to the codewords by least squares and rounded
+ * to f16, and the codewords are chosen again. Where an octet of IQ3_XXS has an odd number of minus signs, the element
+ * that costs least is fitted as if its sign were the other. The best effort starts from several units, tries more
+ * codes, and finds the cheapest sign by trying all eight.
  *
  * Elements are divided by the superblock's largest, importance too: sums neither overflow nor vanish.
  */
@@ -17,7 +17,6 @@
 #define QUERN_DTYPE_IQ3_LANES_H
 
 #include "dtype/blocks.h"
-#include "dtype/grids.h"
 #include "dtype/quad_lanes.h"
 
 enum {
@@ -26,7 +25,6 @@ enum {
     N_GROUPS = QN_SUPERBLOCK_LEN / GROUP_LEN,
     N_QUADS = QN_SUPERBLOCK_LEN / QUAD_LEN,
     OCTET_LEN = 8,
-    N_OCTETS = QN_SUPERBLOCK_LEN / OCTET_LEN,
     MAX_TRIES = 16,
     SIGN_BIT = INT32_MIN
 };
@@ -63,14 +61,12 @@ typedef struct quad_search {
 /** A batch of superblocks on its way. */
 typedef struct quad_blocks {
     _Alignas(64) lane_row x[QN_SUPERBLOCK_LEN];
-    _Alignas(
-        64) lane_row y[QN_SUPERBLOCK_LEN]; /**< |x| / largest; its sign bit is set where parity takes the other sign */
+    _Alignas(64) lane_row y[QN_SUPERBLOCK_LEN]; /**< |x| / largest, with a sign bit where parity flips x */
     _Alignas(64) lane_row w[QN_SUPERBLOCK_LEN];
     _Alignas(64) lane_row guesses[N_GROUPS];
     _Alignas(64) lane_row scale_codes[N_GROUPS]; /**< integers, as floats */
     int_lanes codewords[N_QUADS];
-    lanes largest; /**< of |x|; 1 where is_zero */
-    int_lanes is_zero;
+    lanes largest;       /**< of |x|; 1 where all are 0 */
     lanes unit;          /**< d / largest as it will be decoded */
     int_lanes unit_bits; /**< the f16 scale */
 } quad_blocks;
@@ -92,7 +88,7 @@ LANE_FN void load_weights(const lane_batch *batch, lane_row *w) {
     }
     largest = select_lanes(largest > 0.0F, largest, all(1.0F));
     for (int e = 0; e < QN_SUPERBLOCK_LEN; e++) {
-        store(w[e], load(w[e]) / largest + 1e-6F);
+        store(w[e], load(w[e]) / largest + 1e-8F);
     }
 }
 
@@ -102,8 +98,7 @@ LANE_FN void load_blocks(const lane_batch *batch, quad_blocks *s) {
     for (int e = 0; e < QN_SUPERBLOCK_LEN; e++) {
         s->largest = greatest(magnitude(load(s->x[e])), s->largest);
     }
-    s->is_zero = s->largest == 0.0F;
-    s->largest = select_lanes(s->is_zero, all(1.0F), s->largest);
+    s->largest = select_lanes(s->largest > 0.0F, s->largest, all(1.0F));
     for (int e = 0; e < QN_SUPERBLOCK_LEN; e++) {
         store(s->y[e], magnitude(load(s->x[e])) / s->largest);
     }
@@ -117,7 +112,7 @@ LANE_FN int_lanes minus_mask(const quad_blocks *s, int e) {
 
 /* ---- Signs of IQ3_XXS ---- */
 
-/* In each octet with an odd number of minus signs the cheapest element, and no other, has y < 0. */
+/* In each octet with an odd number of minus signs the cheapest element, and no other, has the sign bit of y. */
 LANE_FN void flip_cheapest(quad_blocks *s, int octet, const lanes *costs) {
     lanes least_cost = all(INFINITY);
     int_lanes cheapest = {0};
@@ -331,7 +326,7 @@ LANE_FN void encode_quads(const quad_type *type, const quad_search *how, quad_bl
 
 /* Numbers of all codewords in their grid. */
 LANE_FN void number_codewords(const quad_type *type, const quad_blocks *s, int_lanes *numbers) {
-    uint16_t number_of[CODEWORD_MASK + 1];
+    uint16_t number_of[1 << QUAD_BITS];
     for (int i = 0; i < type->grid.n; i++) {
         number_of[type->grid.codewords[i]] = (uint16_t)i;
     }
@@ -430,38 +425,37 @@ LANE_CALL void iq3_s_choose(const lane_row *y, const lane_row *w, lanes scale, i
 static const quad_type iq3_xxs_type = {IQ3_XXS_GRID, iq3_xxs_error, iq3_xxs_choose, true, 7.0F};
 static const quad_type iq3_s_type = {IQ3_S_GRID, iq3_s_error, iq3_s_choose, false, 1.0F};
 
-#ifdef TUNE
-#include TUNE
-#else
-static const quad_search fast_search = {1, 1, 2, false, false, {1.12F}, {0.93F, 1.07F}};
-static const quad_search normal_search = {1, 1, 5, false, true, {1.12F}, {0.8F, 0.9F, 1.0F, 1.1F, 1.2F}};
-static const quad_search best_search = {
-    4,
-    2,
-    13,
-    true,
-    true,
-    {1.12F, 1.0F, 1.06F, 1.19F},
-    {0.7F, 0.75F, 0.8F, 0.85F, 0.9F, 0.95F, 1.0F, 1.06F, 1.12F, 1.19F, 1.26F, 1.33F, 1.4F}};
-#endif
+/* The grid of IQ3_S takes twice as long to search: where time counts, it is searched less often. */
+static const quad_search iq3_fast = {1, 1, 2, false, false, {1.12F}, {0.93F, 1.07F}};
+static const quad_search iq3_xxs_normal = {1, 1, 4, false, true, {1.12F}, {0.83F, 0.94F, 1.06F, 1.18F}};
+static const quad_search iq3_s_normal = {1, 1, 3, false, true, {1.12F}, {0.86F, 1.0F, 1.15F}};
+static const quad_search iq3_best = {
+    .n_starts = 4,
+    .n_rounds = 2,
+    .n_tries = 13,
+    .is_exact = true,
+    .is_rechosen = true,
+    .starts = {1.12F, 1.0F, 1.06F, 1.19F},
+    .tries = {0.7F, 0.75F, 0.8F, 0.85F, 0.9F, 0.95F, 1.0F, 1.06F, 1.12F, 1.19F, 1.26F, 1.33F, 1.4F},
+};
 
-/* Encodes a batch of one type at one effort. */
-#define DEFINE_QUAD_ENCODER(type, effort)                                                                              \
-    static void type##_##effort##_batch(const lane_batch *batch) {                                                     \
-        quad_blocks s;                                                                                                 \
-        load_blocks(batch, &s);                                                                                        \
-        encode_quads(&type##_type, &effort##_search, &s);                                                              \
-        write_##type(batch, &type##_type, &s);                                                                         \
-    }                                                                                                                  \
-    static void encode_##type##_##effort(const qn_encode_task *task) {                                                 \
-        run_batches(task, 0, task->n_rows, QN_SUPERBLOCK_LEN, sizeof(qn_block_##type), NULL, type##_##effort##_batch); \
+/* Defines encode_<name>, which encodes a task as one type with one search. */
+#define DEFINE_QUAD_ENCODER(name, type, search)                                                             \
+    static void name##_batch(const lane_batch *batch) {                                                     \
+        quad_blocks s;                                                                                      \
+        load_blocks(batch, &s);                                                                             \
+        encode_quads(&type##_type, &(search), &s);                                                          \
+        write_##type(batch, &type##_type, &s);                                                              \
+    }                                                                                                       \
+    static void encode_##name(const qn_encode_task *task) {                                                 \
+        run_batches(task, 0, task->n_rows, QN_SUPERBLOCK_LEN, sizeof(qn_block_##type), NULL, name##_batch); \
     }
 
-DEFINE_QUAD_ENCODER(iq3_xxs, fast)
-DEFINE_QUAD_ENCODER(iq3_xxs, normal)
-DEFINE_QUAD_ENCODER(iq3_xxs, best)
-DEFINE_QUAD_ENCODER(iq3_s, fast)
-DEFINE_QUAD_ENCODER(iq3_s, normal)
-DEFINE_QUAD_ENCODER(iq3_s, best)
+DEFINE_QUAD_ENCODER(iq3_xxs_fast, iq3_xxs, iq3_fast)
+DEFINE_QUAD_ENCODER(iq3_xxs_normal, iq3_xxs, iq3_xxs_normal)
+DEFINE_QUAD_ENCODER(iq3_xxs_best, iq3_xxs, iq3_best)
+DEFINE_QUAD_ENCODER(iq3_s_fast, iq3_s, iq3_fast)
+DEFINE_QUAD_ENCODER(iq3_s_normal, iq3_s, iq3_s_normal)
+DEFINE_QUAD_ENCODER(iq3_s_best, iq3_s, iq3_best)
 
 #endif

@@ -2,10 +2,10 @@
 /*
  * quad_lanes.h: the best codeword of a quad, over the whole grid, N_LANES quads at a time. For IQ3_XXS and IQ3_S.
  *
- * A quad's error at a scale is a sum of two halves: 64 errors that its first two elements can have, one for each pair
- * of levels, and 64 of the last two. Grids are sorted, so that codewords with the same second half are neighbours, a
- * row: of a row only the least first half matters. The search is thus one minimum a codeword and one addition a row.
- * Codewords are constants of the loops, which unroll into instructions without an index.
+ * The 64 errors that a quad's first two elements can have together, one for each pair of levels, are computed once.
+ * Grids are sorted, so that codewords which differ in that pair alone are neighbours: of such a run only the pair with
+ * the least error matters, and only to it are the errors of the third and the fourth element added. The search is thus
+ * one minimum a codeword. Codewords are constants of the loop, which unrolls into instructions without an index.
  */
 #ifndef QUERN_DTYPE_QUAD_LANES_H
 #define QUERN_DTYPE_QUAD_LANES_H
@@ -15,13 +15,26 @@
 
 #include <math.h>
 
-enum { QUAD_LEN = 4, N_QUAD_LEVELS = 8, N_PAIRS = N_QUAD_LEVELS * N_QUAD_LEVELS };
+enum {
+    QUAD_LEN = 4,
+    N_QUAD_LEVELS = 8,
+    N_PAIRS = N_QUAD_LEVELS * N_QUAD_LEVELS,
+    /* of a packed codeword: */
+    LEVEL_BITS = 3,
+    PAIR_BITS = 2 * LEVEL_BITS,
+    TRIPLE_BITS = 3 * LEVEL_BITS,
+    QUAD_BITS = 4 * LEVEL_BITS
+};
 
-/** A pair of levels is the low or the high half of a packed codeword. */
-enum { PAIR_BITS = 6, PAIR_MASK = N_PAIRS - 1, CODEWORD_MASK = N_PAIRS * N_PAIRS - 1 };
-
-#if defined(__clang__)
+/* Instrumented, unrolled loops take minutes to compile. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define UNROLL_ALL
+#elif defined(__clang__)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define UNROLL_ALL
+#else
 #define UNROLL_ALL _Pragma("clang loop unroll(full)")
+#endif
 #else
 #define UNROLL_ALL _Pragma("GCC unroll 512")
 #endif
@@ -33,11 +46,79 @@ typedef struct quad_grid {
     float top_level;
 } quad_grid;
 
-/** The errors of a quad's halves, by their pair of levels. */
-typedef struct half_errors {
-    _Alignas(64) lane_row first[N_PAIRS];
-    _Alignas(64) lane_row second[N_PAIRS];
-} half_errors;
+/** The errors w·(y - level)² of one element. */
+LANE_FN void level_errors(const lane_row y, const lane_row w, const lanes *levels, lanes *errors) {
+    for (int l = 0; l < N_QUAD_LEVELS; l++) {
+        const lanes diff = load(y) - levels[l];
+        errors[l] = load(w) * diff * diff;
+    }
+}
+
+LANE_FN int_lanes all_ints(int value) {
+    return value - (int_lanes){0};
+}
+
+/* Puts a number into the lowest bits of an error, so that a minimum of errors brings it along. */
+LANE_FN lanes numbered(lanes error, int_lanes number, int n_bits) {
+    return (lanes)(((int_lanes)error & all_ints(-(1 << n_bits))) | number);
+}
+
+/* As numbered(): the number of another error, of n_bits, with one more level above it. */
+LANE_FN lanes renumbered(lanes error, lanes from, int n_bits, int level) {
+    const int_lanes number = ((int_lanes)from & all_ints((1 << n_bits) - 1)) | all_ints(level << n_bits);
+    return numbered(error, number, n_bits + LEVEL_BITS);
+}
+
+/* Whether codeword i is the first of those that agree from a bit on, and whether it is the last. */
+LANE_FN bool begins_run(const quad_grid *grid, int i, int bit) {
+    return i == 0 || grid->codewords[i - 1] >> bit != grid->codewords[i] >> bit;
+}
+
+LANE_FN bool ends_run(const quad_grid *grid, int i, int bit) {
+    return i == grid->n - 1 || begins_run(grid, i + 1, bit);
+}
+
+/*
+ * The least error of a quad at these levels. Numbered, it has the packed codeword in its lowest 12 bits, and of two
+ * codewords whose errors agree to 2^-11 either may be found.
+ */
+LANE_FN lanes search_quad(const quad_grid *grid, const lane_row *y, const lane_row *w, const lanes *levels,
+                          bool is_numbered) {
+    _Alignas(64) lane_row pairs[N_PAIRS];
+    lanes errors[QUAD_LEN][N_QUAD_LEVELS];
+    for (int t = 0; t < QUAD_LEN; t++) {
+        level_errors(y[t], w[t], levels, errors[t]);
+    }
+    for (int second = 0; second < N_QUAD_LEVELS; second++) {
+        for (int first = 0; first < N_QUAD_LEVELS; first++) {
+            const int pair = N_QUAD_LEVELS * second + first;
+            const lanes error = errors[0][first] + errors[1][second];
+            store(pairs[pair], is_numbered ? numbered(error, all_ints(pair), PAIR_BITS) : error);
+        }
+    }
+    lanes best = all(INFINITY);
+    lanes of_triple = best;
+    lanes of_pair = best;
+    UNROLL_ALL
+    for (int i = 0; i < grid->n; i++) {
+        const int codeword = grid->codewords[i];
+        const lanes pair = load(pairs[codeword & (N_PAIRS - 1)]);
+        of_pair = begins_run(grid, i, PAIR_BITS) ? pair : least(of_pair, pair);
+        if (ends_run(grid, i, PAIR_BITS)) {
+            const int third = (codeword >> PAIR_BITS) & (N_QUAD_LEVELS - 1);
+            const lanes error = of_pair + errors[2][third];
+            const lanes triple = is_numbered ? renumbered(error, of_pair, PAIR_BITS, third) : error;
+            of_triple = least(triple, of_triple);
+        }
+        if (ends_run(grid, i, TRIPLE_BITS)) {
+            const int fourth = codeword >> TRIPLE_BITS;
+            const lanes error = of_triple + errors[3][fourth];
+            best = least(is_numbered ? renumbered(error, of_triple, TRIPLE_BITS, fourth) : error, best);
+            of_triple = all(INFINITY);
+        }
+    }
+    return best;
+}
 
 LANE_FN void scaled_levels(const quad_grid *grid, lanes scale, lanes *levels) {
     for (int l = 0; l < N_QUAD_LEVELS; l++) {
@@ -45,92 +126,25 @@ LANE_FN void scaled_levels(const quad_grid *grid, lanes scale, lanes *levels) {
     }
 }
 
-/** Errors w·(y - level)² of two elements together, for all pairs of levels. */
-LANE_FN void pair_errors(const lane_row *y, const lane_row *w, const lanes *levels, lane_row *errors) {
-    lanes low[N_QUAD_LEVELS];
-    for (int l = 0; l < N_QUAD_LEVELS; l++) {
-        const lanes diff = load(y[0]) - levels[l];
-        low[l] = load(w[0]) * diff * diff;
-    }
-    for (int h = 0; h < N_QUAD_LEVELS; h++) {
-        const lanes diff = load(y[1]) - levels[h];
-        const lanes high = load(w[1]) * diff * diff;
-        for (int l = 0; l < N_QUAD_LEVELS; l++) {
-            store(errors[N_QUAD_LEVELS * h + l], low[l] + high);
-        }
-    }
-}
-
-LANE_FN void quad_errors(const lane_row *y, const lane_row *w, const lanes *levels, half_errors *errors) {
-    pair_errors(y, w, levels, errors->first);
-    pair_errors(y + 2, w + 2, levels, errors->second);
-}
-
-/* Whether codeword i is the first, or the last, of its row. */
-LANE_FN bool begins_row(const quad_grid *grid, int i) {
-    return i == 0 || grid->codewords[i - 1] >> PAIR_BITS != grid->codewords[i] >> PAIR_BITS;
-}
-
-LANE_FN bool ends_row(const quad_grid *grid, int i) {
-    return i == grid->n - 1 || begins_row(grid, i + 1);
-}
-
 /** The least error that n_quads quads can have, together. */
 LANE_FN lanes least_quad_errors(const quad_grid *grid, const lane_row *y, const lane_row *w, lanes scale, int n_quads) {
-    half_errors errors;
     lanes levels[N_QUAD_LEVELS];
     lanes sum = all(0.0F);
     scaled_levels(grid, scale, levels);
     for (int q = 0; q < n_quads; q++) {
-        lanes best = all(INFINITY);
-        lanes row = best;
-        quad_errors(y + QUAD_LEN * q, w + QUAD_LEN * q, levels, &errors);
-        UNROLL_ALL
-        for (int i = 0; i < grid->n; i++) {
-            const lanes first = load(errors.first[grid->codewords[i] & PAIR_MASK]);
-            row = begins_row(grid, i) ? first : least(first, row);
-            if (ends_row(grid, i)) {
-                best = least(row + load(errors.second[grid->codewords[i] >> PAIR_BITS]), best);
-            }
-        }
-        sum += best;
+        sum += search_quad(grid, y + QUAD_LEN * q, w + QUAD_LEN * q, levels, false);
     }
     return sum;
 }
 
-/*
- * Puts each first half's number into the lowest bits of its error, so that a minimum of errors brings it along. What is
- * lost is less than 2^-17 of it.
- */
-LANE_FN void number_first_halves(half_errors *errors) {
-    for (int h = 0; h < N_PAIRS; h++) {
-        store(errors->first[h], (lanes)(((int_lanes)load(errors->first[h]) & ~PAIR_MASK) | h));
-    }
-}
-
-/** The packed codewords of n_quads quads. Two whose errors agree to 2^-11 may stand for each other. */
+/** The packed codewords of n_quads quads. */
 LANE_FN void best_codewords(const quad_grid *grid, const lane_row *y, const lane_row *w, lanes scale, int n_quads,
                             int_lanes *found) {
-    half_errors errors;
     lanes levels[N_QUAD_LEVELS];
     scaled_levels(grid, scale, levels);
     for (int q = 0; q < n_quads; q++) {
-        lanes best = all(INFINITY);
-        lanes row = best;
-        quad_errors(y + QUAD_LEN * q, w + QUAD_LEN * q, levels, &errors);
-        number_first_halves(&errors);
-        UNROLL_ALL
-        for (int i = 0; i < grid->n; i++) {
-            const lanes first = load(errors.first[grid->codewords[i] & PAIR_MASK]);
-            row = begins_row(grid, i) ? first : least(first, row);
-            if (ends_row(grid, i)) {
-                const int second = grid->codewords[i] >> PAIR_BITS;
-                const int_lanes error = (int_lanes)(row + load(errors.second[second])) & ~CODEWORD_MASK;
-                const int_lanes codeword = ((int_lanes)row & PAIR_MASK) | second << PAIR_BITS;
-                best = least((lanes)(error | codeword), best);
-            }
-        }
-        found[q] = (int_lanes)best & CODEWORD_MASK;
+        const lanes best = search_quad(grid, y + QUAD_LEN * q, w + QUAD_LEN * q, levels, true);
+        found[q] = (int_lanes)best & all_ints((1 << QUAD_BITS) - 1);
     }
 }
 

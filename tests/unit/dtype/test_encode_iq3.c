@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* test_encode_iq3.c: IQ3_XXS and IQ3_S at all efforts: their error, the same bytes at every level, rows that are hard. */
+/* test_encode_iq3.c: IQ3_XXS and IQ3_S at all efforts: error, the same bytes at every level, rows that are hard. */
 #include "vectors.h"
 
 #include <float.h>
