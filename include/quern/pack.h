@@ -86,7 +86,7 @@ QN_NODISCARD qn_status qn_plan_new(const qn_pack_options *options, qn_job *job, 
  *
  *     { "model": { "name", "arch", "source" (folder), "n_tensors", "n_weights", "n_layer", "n_ctx", "vocab_size",
  *                  "adapters": [ { "dir", "scale", "n_pairs" } ], "checkpoint": { "step", "dir", "why" } | null },
- *       "preset", "effort", "out_dir", "threads",
+ *       "preset", "to_hf": bool, "effort", "out_dir", "threads",
  *       "imatrix": { "path", "n_chunks", "n_covered", "open": [ names of matrices it has nothing on ],
  *                    "unseen": [ { "tensor", "expert" } ] } | null,
  *       "disk_bytes", "disk_free_bytes", "memory_bytes", "read_bytes", "resumes": bool,

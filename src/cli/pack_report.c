@@ -316,6 +316,12 @@ void qn_print_next(const qn_terminal *to, const json_t *plan) {
     if (path[0] == '\0') {
         return;
     }
+    if (qn_field_is(plan, "to_hf")) {
+        (void)fputs("\nNext:\n  quern pack ", to->file);
+        put_quoted(to->file, path);
+        (void)fputc('\n', to->file);
+        return;
+    }
     (void)fprintf(to->file, "\nNext:\n  llama-cli -m %s", is_adapter ? "BASE.gguf --lora " : "");
     put_quoted(to->file, path);
     (void)fputs(" -cnv\n  quern inspect ", to->file);

@@ -36,12 +36,12 @@ const qn_command qn_quantize_command = {
     .name = "quantize",
     .operands = "IN",
     .summary = "write a GGUF file, or any model, in other types",
-    .about =
-        "Takes IN, a GGUF file (or one of its shards) or anything that `quern pack` takes, and writes it as NAME-TYPE.gguf "
-        "for every type asked for, in one pass. COPY among the types rewrites the file with every type as it is. "
-        "The options are those of llama-quantize.\n\n"
-        "With --target-size or --target-bpw there is no fixed mixture: a sample of every tensor's rows is encoded "
-        "in every type, and the types are chosen whose weighted error is least within the size.",
+    .about = "Takes IN, a GGUF file (or one of its shards) or anything that `quern pack` takes, and writes it as "
+             "NAME-TYPE.gguf "
+             "for every type asked for, in one pass. COPY among the types rewrites the file with every type as it is. "
+             "The options are those of llama-quantize.\n\n"
+             "With --target-size or --target-bpw there is no fixed mixture: a sample of every tensor's rows is encoded "
+             "in every type, and the types are chosen whose weighted error is least within the size.",
     .options = {options, sizeof options / sizeof options[0]},
     .examples = examples,
     .n_examples = sizeof examples / sizeof examples[0],

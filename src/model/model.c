@@ -50,6 +50,20 @@ qn_status qn_model_new(const char *path, qn_model **out, qn_error *err) {
     return QN_OK;
 }
 
+qn_dtype qn_model_plain_type(const qn_model *model) {
+    for (uint64_t i = 0; i < model->n_tensors; i++) {
+        const qn_model_tensor *t = &model->tensors[i];
+        const size_t n = strlen(t->name);
+        if (t->is_generated || t->shape.n_dims < 2 || n < 7 || strcmp(t->name + n - 7, ".weight") != 0) {
+            continue;
+        }
+        const qn_dtype type = qn_recipe_source_type(t->recipe);
+        const bool is_plain = type == QN_F32 || type == QN_F16 || type == QN_BF16;
+        return is_plain ? type : qn_dtype_get((uint32_t)type)->is_quantized ? QN_F16 : QN_F32;
+    }
+    return QN_F32;
+}
+
 void qn_model_close(qn_model *model) {
     if (model == NULL) {
         return;

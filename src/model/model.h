@@ -103,6 +103,12 @@ QN_NODISCARD qn_status qn_model_open_gguf(const char *path, qn_model **out, qn_e
 /** Opens a GGUF file, or a folder by qn_model_open() without adapters and vocabulary. */
 QN_NODISCARD qn_status qn_model_open_any(const char *path, qn_model **out, qn_error *err);
 
+/**
+ * The type of the model's weights where they are not quantised: that of its first matrix, when that is F32, F16 or
+ * BF16; F16 when it is quantised (F16 holds decoded weights more exactly than BF16 does); else F32.
+ */
+qn_dtype qn_model_plain_type(const qn_model *model);
+
 /** Frees; accepts NULL. */
 void qn_model_close(qn_model *model);
 

@@ -33,13 +33,19 @@ static bool has_tail(const qn_model *model, const char *tail) {
 
 /* ---- of a GGUF file ---- */
 
+/* What config.json calls the weights' type when nobody asked for one. */
+static const char *dtype_name(const qn_model *model) {
+    const qn_dtype type = qn_model_plain_type(model);
+    return type == QN_F32 ? "float32" : type == QN_BF16 ? "bfloat16" : "float16";
+}
+
 static qn_status write_config(qn_model *model, const qn_model_request *request, qn_text *out, qn_error *err) {
     json_t *config = NULL;
     const qn_config_source source = {
         .arch = model->arch,
         .hparams = &model->hparams,
         .meta = &model->meta,
-        .dtype_name = request->hf_dtype,
+        .dtype_name = request->hf_dtype != NULL ? request->hf_dtype : dtype_name(model),
         .has_attention_bias = has_tail(model, "self_attn.q_proj.bias"),
         .has_mlp_bias = has_tail(model, "mlp.up_proj.bias"),
     };

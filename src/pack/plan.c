@@ -10,6 +10,17 @@
 #include <string.h>
 #include <sys/stat.h>
 
+/* What config.json of a Hugging Face folder calls --outtype; NULL when nothing was asked for. */
+static const char *hf_dtype(const qn_pack_options *options) {
+    static const char *const rows[][2] = {{"f32", "float32"}, {"f16", "float16"}, {"bf16", "bfloat16"}};
+    for (size_t i = 0; options->outtype != NULL && i < sizeof rows / sizeof rows[0]; i++) {
+        if (strcmp(rows[i][0], options->outtype) == 0) {
+            return rows[i][1];
+        }
+    }
+    return NULL;
+}
+
 static qn_status open_model(qn_plan *plan, const qn_pack_options *options, qn_job *job, qn_error *err) {
     const qn_plan_inputs *in = &plan->inputs;
     if (plan->preset.exports_adapter) {
@@ -31,6 +42,7 @@ static qn_status open_model(qn_plan *plan, const qn_pack_options *options, qn_jo
         .pre = options->pre,
         .pruned_layers = options->pruned_layers,
         .n_pruned_layers = options->n_pruned_layers,
+        .hf_dtype = hf_dtype(options),
         .overrides = options->kv_overrides,
         .n_overrides = options->n_kv_overrides,
         .job = job,

@@ -177,6 +177,7 @@ qn_status qn_plan_json(const qn_plan *plan, char **text, qn_error *err) {
     json_t *outputs = json_array();
     put(&m, o, "model", model_json(&m, plan));
     put(&m, o, "preset", text_of(plan->preset.name));
+    put(&m, o, "to_hf", json_boolean(plan->to_hf));
     put(&m, o, "effort", text_of(effort_name(plan->effort)));
     put(&m, o, "imatrix", imatrix_json(&m, plan));
     put(&m, o, "out_dir", text_of(plan->inputs.out_dir));

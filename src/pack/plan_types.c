@@ -40,20 +40,12 @@ static qn_status read_outtype(qn_plan *plan, const char *outtype, qn_error *err)
     return qn_fail(err, QN_E_USAGE, "--outtype '%.40s': f32, f16, bf16 or auto is expected", outtype);
 }
 
-/* --outtype, or the type of the source's first matrix; F16 holds what quantised types decode to better than BF16. */
+/* --outtype, or the source's. */
 static qn_status choose_outtype(qn_plan *plan, const char *outtype, qn_error *err) {
     if (outtype != NULL && strcmp(outtype, "auto") != 0) {
         return read_outtype(plan, outtype, err);
     }
-    plan->outtype = QN_F32;
-    for (uint64_t i = 0; !plan->preset.exports_adapter && i < plan->model->n_tensors; i++) {
-        if (!stays_f32(&plan->model->tensors[i])) {
-            const qn_dtype type = qn_recipe_source_type(plan->model->tensors[i].recipe);
-            const bool is_quantized = qn_dtype_get((uint32_t)type)->is_quantized;
-            plan->outtype = is_quantized ? QN_F16 : is_plain_float(type) ? type : QN_F32;
-            break;
-        }
-    }
+    plan->outtype = plan->preset.exports_adapter ? QN_F32 : qn_model_plain_type(plan->model);
     return QN_OK;
 }
 

@@ -18,7 +18,7 @@ typedef struct preset_case {
 #define NO_ADAPTER \
     "preset quantize works on the base alone: leave out --run and --adapter, or use preset merge-quantize"
 #define NEEDS_TYPES "preset custom needs types: name them as in -t Q4_K_M,Q8_0"
-#define NO_PRESET(name) "there is no preset '" name "': use merge-quantize, merge, quantize, lora or custom"
+#define NO_PRESET(name) "there is no preset '" name "': use merge-quantize, merge, quantize, lora, copy or custom"
 
 static const preset_case cases[] = {
     {NULL, NULL, true, QN_OK, "merge-quantize merges gguf unquantized: Q4_K_M"},
@@ -52,6 +52,10 @@ static const preset_case cases[] = {
     {NULL, "Q8_0,,F16", false, QN_E_USAGE, "a type's name is missing in 'Q8_0,,F16': name them as in Q4_K_M,Q8_0"},
     {NULL, "Q8_0, ", false, QN_E_USAGE, "a type's name is missing in 'Q8_0, ': name them as in Q4_K_M,Q8_0"},
     {NULL, "Q4_K_N", false, QN_E_USAGE, "there is no type 'Q4_K_N': did you mean …"},
+    {"copy", NULL, false, QN_OK, "copy gguf unquantized:"},
+    {"copy", NULL, true, QN_OK, "copy merges gguf unquantized:"},
+    {"copy", "Q8_0", false, QN_E_USAGE, "preset copy leaves every type as it is: …"},
+    {NULL, "copy,Q8_0,COPY", false, QN_OK, "custom gguf: COPY Q8_0"},
     {NULL, "q8", false, QN_E_USAGE, "there is no type 'q8': did you mean …"},
     {NULL, "Q8_0,something-else-entirely", false, QN_E_USAGE, "there is no type 'something-else-entirely': …"},
     {"merge-quantize", "Q4_K_M;Q8_0", false, QN_E_USAGE, "there is no type 'Q4_K_M;Q8_0': …"},
@@ -85,6 +89,20 @@ static void test_cases(void **state) {
             fail_msg("case %zu: %s\n  wanted: %s", i, found, k->wanted);
         }
     }
+}
+
+/* A size in place of a type is one more target, and stands in for the default. */
+static void test_budget(void **state) {
+    qn_preset preset;
+    qn_error err;
+    (void)state;
+    assert_ok(&err, qn_preset_resolve(NULL, NULL, false, true, &preset, &err));
+    assert_int_equal(preset.n_targets, 1);
+    assert_ptr_equal(preset.targets[0], &qn_budget_target);
+    assert_false(preset.keeps_unquantized);
+    assert_ok(&err, qn_preset_resolve(NULL, "Q8_0", false, true, &preset, &err));
+    assert_int_equal(preset.n_targets, 2);
+    assert_status(&err, qn_preset_resolve("merge", NULL, false, true, &preset, &err), QN_E_USAGE);
 }
 
 /* The nearest names are told, and the one that was meant is among them. */
@@ -123,6 +141,7 @@ static void test_every_target(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_cases),
+        cmocka_unit_test(test_budget),
         cmocka_unit_test(test_nearest),
         cmocka_unit_test(test_every_target),
     };
