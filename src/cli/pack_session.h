@@ -15,7 +15,7 @@ typedef struct qn_pack_settings {
     bool pure, leave_output_tensor, keep_split;
     const char *run, *checkpoint, *preset, *out_dir, *name, *outtype, *pre, *log;
     const char *imatrix, *effort, *output_tensor_type, *token_embedding_type, *tensor_type_file, *target_bpw;
-    const char *target_format;
+    const char *target_format, *kept_types;
     qn_texts adapters, types, tensor_types, include_weights, exclude_weights, pruned_layers, overrides;
     uint64_t n_threads, split_max_bytes, split_max_tensors, target_size_bytes;
 } qn_pack_settings;
@@ -113,9 +113,15 @@ QN_NODISCARD qn_status qn_pack_session(const qn_pack_kind *kind, const qn_pack_s
          .group = QN_GROUP_OUTPUT,                                                                                \
          .help = "a file of at most SIZE (K, M, G are powers of 1000): each tensor's type is chosen by measured " \
                  "error"},                                                                                        \
+        {.name = "target-bpw",                                                                                    \
+         .kind = QN_OPTION_TEXT,                                                                                  \
+         QN_PACK_AT(target_bpw),                                                                                  \
+         .argument = "BITS",                                                                                      \
+         .group = QN_GROUP_OUTPUT,                                                                                \
+         .help = "the same with at most so many bits per weight, as in 4.25"},                                    \
     {                                                                                                             \
-        .name = "target-bpw", .kind = QN_OPTION_TEXT, QN_PACK_AT(target_bpw), .argument = "BITS",                 \
-        .group = QN_GROUP_OUTPUT, .help = "the same with at most so many bits per weight, as in 4.25"             \
+        .name = "keep-tensor-types", .kind = QN_OPTION_TEXT, QN_PACK_AT(kept_types), .argument = "FILE",          \
+        .group = QN_GROUP_OUTPUT, .help = "write the types that were chosen so to FILE, for --tensor-type-file"   \
     }
 
 /** Names and places. */

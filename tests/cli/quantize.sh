@@ -6,9 +6,8 @@ quern quantize miller-F16.gguf -t Q4_K_M --force --dry-run | grep -e attn_v -e b
 echo "- chosen by size"
 quern quantize miller-F16.gguf --target-bpw 4.6 --effort fast | sed -n '/^  chosen/,/^$/p'
 quern quantize miller-F16.gguf --target-size 1.9M --effort fast -q
-test "$(stat -c %s miller-1.9GB.gguf 2>/dev/null || stat -c %s miller-0.0019GB.gguf)" -le 1900000 && echo "within the size"
-quern quantize miller-F16.gguf --target-bpw 4.6 --effort fast --force --dry-run --json >plan.json
-python3 -c 'import json; print(json.load(open("plan.json"))["outputs"][0]["tensor_types"], end="")' >types.txt
+test "$(stat -c %s miller-1.9MB.gguf)" -le 1900000 && echo "within the size"
+quern quantize miller-F16.gguf --target-bpw 4.6 --effort fast --force --dry-run --keep-tensor-types types.txt -q >plan
 head -n 3 types.txt
 quern quantize miller-F16.gguf -t Q4_K_M --effort fast --tensor-type-file types.txt -o kept -q
 quern compare miller-4.6bpw.gguf kept/miller-Q4_K_M.gguf | tail -n 1
