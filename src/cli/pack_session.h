@@ -49,7 +49,7 @@ QN_NODISCARD qn_status qn_pack_session(const qn_pack_kind *kind, const qn_pack_s
 /* Rows of option tables, to be listed in a command's own table. */
 
 #define QN_FLAG_ROW(text, field, heading, what) \
-    { .name = text, .kind = QN_OPTION_FLAG, QN_PACK_AT(field), .group = heading, .help = what }
+    { .name = (text), .kind = QN_OPTION_FLAG, QN_PACK_AT(field), .group = (heading), .help = (what) }
 
 /** Adapters. */
 #define QN_ROWS_ADAPTER                                                                               \
@@ -134,12 +134,12 @@ QN_NODISCARD qn_status qn_pack_session(const qn_pack_kind *kind, const qn_pack_s
 #define QN_ROW_OUT(otherwise)                                                                         \
     {                                                                                                 \
         .name = "out", .letter = 'o', .kind = QN_OPTION_TEXT, QN_PACK_AT(out_dir), .argument = "DIR", \
-        .group = QN_GROUP_OUTPUT, .help = "folder for the files", .fallback = otherwise               \
+        .group = QN_GROUP_OUTPUT, .help = "folder for the files", .fallback = (otherwise)             \
     }
 #define QN_ROW_NAME(otherwise)                                                                                  \
     {                                                                                                           \
         .name = "name", .kind = QN_OPTION_TEXT, QN_PACK_AT(name), .argument = "NAME", .group = QN_GROUP_OUTPUT, \
-        .help = "the model's name, with which the files' names begin", .fallback = otherwise                    \
+        .help = "the model's name, with which the files' names begin", .fallback = (otherwise)                  \
     }
 #define QN_ROWS_SPLIT                                                                                          \
     {.name = "split-max-size",                                                                                 \
