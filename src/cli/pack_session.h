@@ -152,6 +152,11 @@ QN_NODISCARD qn_status qn_pack_session(const qn_pack_kind *kind, const qn_pack_s
         .name = "split-max-tensors", .kind = QN_OPTION_COUNT, QN_PACK_AT(split_max_tensors), .argument = "N",  \
         .group = QN_GROUP_OUTPUT, .help = "split into shards of at most N tensors"                             \
     }
+#define QN_ROW_SHARDS                                                                                      \
+    {                                                                                                      \
+        .name = "max-shard-size", .kind = QN_OPTION_SIZE, QN_PACK_AT(split_max_bytes), .argument = "SIZE", \
+        .group = QN_GROUP_OUTPUT, .help = "safetensors shards of at most SIZE", .fallback = "5G"           \
+    }
 #define QN_ROW_FORCE QN_FLAG_ROW("force", force, QN_GROUP_OUTPUT, "replace files that are there")
 
 /** Types of single tensors, importance, effort. */
