@@ -77,6 +77,16 @@ QN_NODISCARD qn_status qn_tokenizer_encode(const qn_tokenizer *tokenizer, const 
 QN_NODISCARD qn_status qn_tokenizer_decode(const qn_tokenizer *tokenizer, const int32_t *ids, size_t n_ids,
                                            unsigned flags, char **text, size_t *size_bytes, qn_error *err);
 
+/**
+ * What one token prints, for output that streams: pieces put together are the text before spaces are cleaned up. A piece
+ * may end within a character.
+ * @param flags QN_DECODE_KEEP_SPECIAL or 0
+ * @param text  to be freed with free(); a NUL stands behind it
+ * @return as qn_tokenizer_decode()
+ */
+QN_NODISCARD qn_status qn_tokenizer_piece(const qn_tokenizer *tokenizer, int32_t id, unsigned flags, char **text,
+                                          size_t *size_bytes, qn_error *err);
+
 /** How many tokens there are; ids are below. */
 size_t qn_tokenizer_n_tokens(const qn_tokenizer *tokenizer);
 

@@ -84,18 +84,15 @@ qn_status qn_tokenizer_encode(const qn_tokenizer *t, const char *text, size_t si
     return QN_OK;
 }
 
-qn_status qn_tokenizer_decode(const qn_tokenizer *t, const int32_t *ids, size_t n_ids, unsigned flags, char **text,
-                              size_t *size_bytes, qn_error *err) {
-    qn_buffer out = {0};
+/* Hands the bytes of a decoding, or its failure, to the caller. */
+static qn_status give_text(qn_buffer *out, qn_status status, char **text, size_t *size_bytes, qn_error *err) {
     *text = NULL;
-    const qn_status status = qn_detokenize(t, ids, n_ids, (flags & QN_DECODE_KEEP_SPECIAL) != 0,
-                                           (flags & QN_DECODE_REMOVE_SPECIAL) != 0, &out, err);
     if (status != QN_OK) {
-        qn_buffer_clear(&out);
+        qn_buffer_clear(out);
         return status;
     }
-    const size_t len = out.len;
-    *text = qn_buffer_take_text(&out);
+    const size_t len = out->len;
+    *text = qn_buffer_take_text(out);
     if (*text == NULL) {
         return qn_fail_nomem(err, "text", len);
     }
@@ -103,4 +100,19 @@ qn_status qn_tokenizer_decode(const qn_tokenizer *t, const int32_t *ids, size_t 
         *size_bytes = len;
     }
     return QN_OK;
+}
+
+qn_status qn_tokenizer_decode(const qn_tokenizer *t, const int32_t *ids, size_t n_ids, unsigned flags, char **text,
+                              size_t *size_bytes, qn_error *err) {
+    qn_buffer out = {0};
+    const qn_status status = qn_detokenize(t, ids, n_ids, (flags & QN_DECODE_KEEP_SPECIAL) != 0,
+                                           (flags & QN_DECODE_REMOVE_SPECIAL) != 0, &out, err);
+    return give_text(&out, status, text, size_bytes, err);
+}
+
+qn_status qn_tokenizer_piece(const qn_tokenizer *t, int32_t id, unsigned flags, char **text, size_t *size_bytes,
+                             qn_error *err) {
+    qn_buffer out = {0};
+    const qn_status status = qn_token_piece(t, id, (flags & QN_DECODE_KEEP_SPECIAL) != 0, &out, err);
+    return give_text(&out, status, text, size_bytes, err);
 }

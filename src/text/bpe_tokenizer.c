@@ -67,12 +67,13 @@ static uint64_t pair_home(uint64_t key, uint64_t n_slots) {
     return (mixed ^ mixed >> 32) & (n_slots - 1);
 }
 
-static uint64_t pair_slot(const qn_pair_table *table, uint64_t key) {
+/* The slot of a pair, or the free one where it belongs. */
+static qn_pair *find_pair(const qn_pair_table *table, uint64_t key) {
     uint64_t slot = pair_home(key, table->n_slots);
-    while (table->keys[slot] != 0 && table->keys[slot] != key) {
+    while (table->slots[slot].key != 0 && table->slots[slot].key != key) {
         slot = (slot + 1) & (table->n_slots - 1);
     }
-    return slot;
+    return &table->slots[slot];
 }
 
 static uint64_t pair_key(int32_t left, int32_t right) {
@@ -94,39 +95,40 @@ static size_t cut_of(qn_text merge) {
     return cut + 1 < merge.len ? cut : 0;
 }
 
-/* The symbol of a text, which is borrowed for good if it is a new one; QN_NONE when there is no room. */
+/* The symbol of a text; a new one is copied. QN_NONE when there is no room or memory. */
 static int32_t intern(symbol_list *list, qn_text text) {
-    if (list->n == list->cap) {
+    const int64_t known = qn_text_index_find(&list->t->symbol_index, text);
+    if (known != QN_NO_TOKEN) {
+        return (int32_t)known;
+    }
+    char *copy = list->n == list->cap ? NULL : qn_arena_copy(list->t->arena, text.bytes, text.len);
+    if (copy == NULL) {
         return QN_NONE;
     }
-    list->texts[list->n] = text;
-    const int64_t known = qn_text_index_add(&list->t->symbol_index, list->n);
-    return (int32_t)(known != QN_NO_TOKEN ? known : (int64_t)list->n++);
+    list->texts[list->n] = (qn_text){copy, text.len};
+    (void)qn_text_index_add(&list->t->symbol_index, list->n);
+    return (int32_t)list->n++;
 }
 
-static qn_status put_merge(symbol_list *list, qn_text merge, uint32_t rank, qn_error *err) {
+static qn_status put_merge(symbol_list *list, qn_text merge, uint32_t rank, qn_buffer *joined, qn_error *err) {
     qn_pair_table *pairs = &list->t->pairs;
     const size_t cut = cut_of(merge);
     if (cut == 0) {
         return QN_OK;
     }
-    /* Left and right are borrowed from a copy with the space, the whole from one without. */
-    char *with = qn_arena_copy(list->t->arena, merge.bytes, merge.len);
-    char *without = qn_arena_copy(list->t->arena, merge.bytes, merge.len);
-    if (with == NULL || without == NULL) {
+    joined->len = 0;
+    qn_buffer_append(joined, merge.bytes, cut);
+    qn_buffer_append(joined, merge.bytes + cut + 1, merge.len - cut - 1);
+    QN_TRY(qn_buffer_status(joined, err));
+    const int32_t left = intern(list, (qn_text){merge.bytes, cut});
+    const int32_t right = intern(list, (qn_text){merge.bytes + cut + 1, merge.len - cut - 1});
+    const int32_t whole = intern(list, (qn_text){(const char *)joined->data, joined->len});
+    if (left == QN_NONE || right == QN_NONE || whole == QN_NONE) {
         return qn_fail_nomem(err, "merges", merge.len);
     }
-    memmove(without + cut, without + cut + 1, merge.len - cut - 1);
-    const int32_t left = intern(list, (qn_text){with, cut});
-    const int32_t right = intern(list, (qn_text){with + cut + 1, merge.len - cut - 1});
-    const int32_t whole = intern(list, (qn_text){without, merge.len - 1});
-    if (left == QN_NONE || right == QN_NONE || whole == QN_NONE) {
-        return qn_fail(err, QN_E_INTERNAL, "more symbols than merges can name");
-    }
-    const uint64_t slot = pair_slot(pairs, pair_key(left, right));
-    if (pairs->keys[slot] == 0) {
-        pairs->keys[slot] = pair_key(left, right);
-        pairs->values[slot] = (uint64_t)rank << 32 | (uint32_t)whole;
+    qn_pair *pair = find_pair(pairs, pair_key(left, right));
+    if (pair->key == 0) {
+        *pair = (qn_pair){pair_key(left, right), rank, whole};
     }
     return QN_OK;
 }
@@ -160,9 +162,8 @@ static qn_status open_tables(symbol_list *list, uint64_t n_merges, qn_error *err
     while (t->pairs.n_slots < n_merges * 2) {
         t->pairs.n_slots *= 2;
     }
-    t->pairs.keys = qn_new_array(t->pairs.n_slots, sizeof *t->pairs.keys);
-    t->pairs.values = qn_new_array(t->pairs.n_slots, sizeof *t->pairs.values);
-    if (list->texts == NULL || t->pairs.keys == NULL || t->pairs.values == NULL) {
+    t->pairs.slots = qn_new_array(t->pairs.n_slots, sizeof *t->pairs.slots);
+    if (list->texts == NULL || t->pairs.slots == NULL) {
         return qn_fail_nomem(err, "merges", (size_t)list->cap * sizeof *list->texts);
     }
     memcpy(list->texts, t->texts, t->n_tokens * sizeof *list->texts);
@@ -171,10 +172,13 @@ static qn_status open_tables(symbol_list *list, uint64_t n_merges, qn_error *err
 }
 
 static qn_status read_merges(symbol_list *list, const qn_text *merges, uint64_t n, qn_error *err) {
-    for (uint64_t i = 0; i < n; i++) {
-        QN_TRY(put_merge(list, merges[i], (uint32_t)i, err));
+    qn_buffer joined = {0};
+    qn_status status = QN_OK;
+    for (uint64_t i = 0; i < n && status == QN_OK; i++) {
+        status = put_merge(list, merges[i], (uint32_t)i, &joined, err);
     }
-    return QN_OK;
+    qn_buffer_clear(&joined);
+    return status;
 }
 
 /* The symbol of each byte, as a letter of the alphabet. */
@@ -182,11 +186,10 @@ static qn_status read_bytes(symbol_list *list, qn_error *err) {
     for (unsigned byte = 0; byte < 256; byte++) {
         char letter[4];
         const size_t n = qn_utf8_encode(code_of_byte(byte), letter);
-        char *copy = qn_arena_copy(list->t->arena, letter, n);
-        if (copy == NULL) {
+        list->t->bytes[byte] = intern(list, (qn_text){letter, n});
+        if (list->t->bytes[byte] == QN_NONE) {
             return qn_fail_nomem(err, "merges", n);
         }
-        list->t->bytes[byte] = intern(list, (qn_text){copy, n});
     }
     return QN_OK;
 }
@@ -236,13 +239,10 @@ static bool pair_of_ids(const void *user, const qn_symbol *left, const qn_symbol
     if (left->id == QN_NONE || right->id == QN_NONE) {
         return false;
     }
-    const uint64_t slot = pair_slot(pairs, pair_key(left->id, right->id));
-    if (pairs->keys[slot] == 0) {
-        return false;
-    }
-    *rank = (uint32_t)(pairs->values[slot] >> 32);
-    *id = (int32_t)(uint32_t)pairs->values[slot];
-    return true;
+    const qn_pair *pair = find_pair(pairs, pair_key(left->id, right->id));
+    *rank = pair->rank;
+    *id = pair->id;
+    return pair->key != 0;
 }
 
 /* A symbol that is no token: byte by byte, where the vocabulary has them; else it is lost, as in llama.cpp. */
@@ -313,7 +313,7 @@ static qn_status add_symbols(qn_encoding *e, qn_text piece, qn_error *err) {
     return QN_OK;
 }
 
-static qn_status encode_piece(qn_encoding *e, qn_text piece, qn_error *err) {
+static qn_status merge_piece(qn_encoding *e, qn_text piece, qn_error *err) {
     const int64_t whole = whole_piece(e, piece);
     if (whole != QN_NO_TOKEN) {
         qn_ids_push(e->ids, (int32_t)whole);
@@ -373,7 +373,7 @@ qn_status qn_bpe_encode(qn_encoding *e, qn_text text, qn_error *err) {
         const size_t len = bytes_of_chars(text.bytes + at, text.len - at, e->split.pieces[i]);
         const qn_text piece = {text.bytes + at, len};
         if (!is_gap(e->t, piece)) {
-            QN_TRY(encode_piece(e, piece, err));
+            QN_TRY(qn_encode_piece(e, piece, merge_piece, err));
         }
         at += len;
     }

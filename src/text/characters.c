@@ -156,6 +156,9 @@ unsigned char qn_char_category(uint32_t code) {
     if (is_wide_space(code) || code == ' ' || (code >= '\t' && code <= '\r')) {
         return QN_CLASS_SPACE;
     }
+    if ((code >= 0x2EBF0 && code <= 0x2EE5D) || (code >= 0x2FFC && code <= 0x2FFF) || code == 0x31EF) {
+        return code > 0xFFFF ? QN_CLASS_LETTER : QN_CLASS_SYMBOL; /* Unicode 15.1; utf8proc may be older */
+    }
     return class_of(utf8proc_category((utf8proc_int32_t)code));
 }
 
@@ -163,7 +166,11 @@ unsigned char qn_char_class(uint32_t code) {
     if (code < 0x80) {
         return (unsigned char)code;
     }
-    return is_han(code) ? (unsigned char)QN_CLASS_HAN : qn_char_category(code);
+    const unsigned char category = qn_char_category(code);
+    if (!is_han(code)) {
+        return category;
+    }
+    return category == QN_CLASS_LETTER ? QN_CLASS_HAN : category == QN_CLASS_OTHER ? QN_CLASS_HAN_GAP : category;
 }
 
 uint32_t qn_char_lower(uint32_t code) {

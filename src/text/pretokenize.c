@@ -59,7 +59,7 @@ static const struct {
 } properties[] = {
     {"\\p{LetterPastAscii}", "\x80\x81"},
     {"\\p{LetterPastHan}", "\x80"},
-    {"\\p{Han}", "\x81"},
+    {"\\p{Han}", "\x81\x89"},
     {"\\p{Lu}", "A-Za-z\x80\x81"},
     {"\\p{Ll}", "A-Za-z\x80\x81"},
     {"\\p{Lt}", "A-Za-z\x80\x81"},
@@ -324,21 +324,30 @@ static bool is_digit(const stage *s, unsigned char c) {
     return (c >= '0' && c <= '9') || (c == QN_CLASS_NUMBER && !s->is_ascii);
 }
 
+/*
+ * Numbers of any script: text before a run goes with its first group, as in llama.cpp, where later stages see it so.
+ * Zero to nine only: a run stands alone.
+ */
 static qn_status split_digits(const stage *s, const unsigned char *classes, size_t n, qn_split_state *state,
                               qn_error *err) {
+    size_t start = 0;
     size_t at = 0;
     while (at < n) {
+        const bool is_run = is_digit(s, classes[at]);
         size_t end = at;
-        while (end < n && is_digit(s, classes[end]) == is_digit(s, classes[at])) {
+        while (end < n && is_digit(s, classes[end]) == is_run) {
             end++;
         }
-        while (is_digit(s, classes[at]) && end - at > 3) {
-            const size_t first = (end - at) % 3 == 0 ? 3 : (end - at) % 3;
-            QN_TRY(put_piece(state, first, err));
-            at += first;
+        while (is_run && at < end) {
+            at += (end - at) % 3 == 0 ? 3 : (end - at) % 3;
+            QN_TRY(put_piece(state, at - start, err));
+            start = at;
         }
-        QN_TRY(put_piece(state, end - at, err));
         at = end;
+        if (!is_run && (s->is_ascii || end == n)) {
+            QN_TRY(put_piece(state, end - start, err));
+            start = end;
+        }
     }
     return QN_OK;
 }

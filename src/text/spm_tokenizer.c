@@ -133,7 +133,9 @@ static void put_symbol(qn_encoding *e, const char *bytes, const qn_symbol *symbo
     }
 }
 
-static qn_status encode_chunk(qn_encoding *e, const char *bytes, size_t n, qn_error *err) {
+static qn_status merge_chunk(qn_encoding *e, qn_text text, qn_error *err) {
+    const char *bytes = text.bytes;
+    const size_t n = text.len;
     qn_merging *m = &e->merging;
     const pair_user user = {e->t, bytes};
     m->n = 0;
@@ -183,7 +185,7 @@ qn_status qn_spm_encode(qn_encoding *e, qn_text text, qn_error *err) {
     const char *bytes = (const char *)e->text.data;
     for (size_t at = 0; at < e->text.len;) {
         const size_t len = chunk_len(e->t, bytes + at, e->text.len - at);
-        QN_TRY(encode_chunk(e, bytes + at, len, err));
+        QN_TRY(qn_encode_piece(e, (qn_text){bytes + at, len}, merge_chunk, err));
         at += len;
     }
     return QN_OK;

@@ -5,6 +5,7 @@
  */
 #include "text/tokenizer.h"
 
+#include "base/hash.h"
 #include "text/tokenizer_parts.h"
 
 #include <math.h>
@@ -291,12 +292,50 @@ void qn_tokenizer_free(qn_tokenizer *t) {
     qn_text_index_clear(&t->index);
     qn_text_index_clear(&t->symbol_index);
     qn_splitter_free(t->splitter);
-    free(t->pairs.keys);
-    free(t->pairs.values);
+    free(t->pairs.slots);
     qn_byte_trie_clear(&t->trie);
     qn_byte_trie_clear(&t->user_trie);
     qn_arena_free(t->arena);
     free(t);
+}
+
+/* ---- pieces seen before ---- */
+
+enum { CACHE_SLOTS = 1 << 12 };
+static const size_t CACHED_TEXT = 4096; /* below it, clearing the cache would take longer than it saves */
+
+static bool is_cached(const qn_cached_piece *slot, qn_text piece) {
+    return slot->len == piece.len && memcmp(slot->bytes, piece.bytes, piece.len) == 0;
+}
+
+static void keep_piece(qn_cached_piece *slot, qn_text piece, const qn_ids *ids, size_t n_before) {
+    const size_t n_ids = ids->n - n_before;
+    if (ids->has_failed || n_ids > sizeof slot->ids / sizeof slot->ids[0]) {
+        return;
+    }
+    slot->len = (uint8_t)piece.len;
+    slot->n_ids = (uint8_t)n_ids;
+    memcpy(slot->bytes, piece.bytes, piece.len);
+    if (n_ids > 0) {
+        memcpy(slot->ids, ids->items + n_before, n_ids * sizeof *slot->ids);
+    }
+}
+
+qn_status qn_encode_piece(qn_encoding *e, qn_text piece, qn_encode_fn *fn, qn_error *err) {
+    if (e->cache == NULL || piece.len == 0 || piece.len > sizeof e->cache->bytes) {
+        return fn(e, piece, err);
+    }
+    qn_cached_piece *slot = &e->cache[qn_hash64(piece.bytes, piece.len, 0) % CACHE_SLOTS];
+    if (is_cached(slot, piece)) {
+        for (size_t i = 0; i < slot->n_ids; i++) {
+            qn_ids_push(e->ids, slot->ids[i]);
+        }
+        return QN_OK;
+    }
+    const size_t n_before = e->ids->n;
+    QN_TRY(fn(e, piece, err));
+    keep_piece(slot, piece, e->ids, n_before);
+    return QN_OK;
 }
 
 /* ---- encoding ---- */
@@ -343,6 +382,9 @@ qn_status qn_tokenize(const qn_tokenizer *t, const char *text, size_t n, bool ad
     if (n >= MAX_TEXT) {
         return qn_fail(err, QN_E_RANGE, "the text has %zu bytes; encode it in parts of less than %zu", n, MAX_TEXT);
     }
+    if (n >= CACHED_TEXT) {
+        e.cache = qn_new_array(CACHE_SLOTS, sizeof *e.cache); /* done without when memory is short */
+    }
     qn_status status = qn_find_specials(t, (qn_text){text, n}, parse_special, &fragments, err);
     if (status == QN_OK) {
         if (add_special) {
@@ -354,6 +396,7 @@ qn_status qn_tokenize(const qn_tokenizer *t, const char *text, size_t n, bool ad
         }
     }
     free(fragments.items);
+    free(e.cache);
     qn_merging_clear(&e.merging);
     qn_split_state_clear(&e.split);
     if (status == QN_OK) {

@@ -128,6 +128,14 @@ void qn_merging_clear(qn_merging *m);
 
 /* ---- the kinds of tokenizers ---- */
 
+/** A short piece and its ids: most of a text's words have been seen before. */
+typedef struct qn_cached_piece {
+    uint8_t len; /**< 0 for a free slot */
+    uint8_t n_ids;
+    char bytes[22];
+    int32_t ids[6];
+} qn_cached_piece;
+
 /** What one call of qn_tokenize() works with. */
 typedef struct qn_encoding {
     const qn_tokenizer *t;
@@ -136,19 +144,28 @@ typedef struct qn_encoding {
     qn_split_state split;
     qn_buffer text;   /**< prepared text of a fragment */
     qn_buffer word;   /**< a piece in the byte alphabet */
+    qn_cached_piece *cache; /**< NULL for a short text */
     bool after_special;
 } qn_encoding;
 
 /** Encodes one stretch of text. */
 typedef qn_status qn_encode_fn(qn_encoding *e, qn_text text, qn_error *err);
 
+/** Encodes a piece that nothing around it changes: from the cache, or by fn. */
+QN_NODISCARD qn_status qn_encode_piece(qn_encoding *e, qn_text piece, qn_encode_fn *fn, qn_error *err);
+
 typedef enum qn_kind { QN_KIND_SPM, QN_KIND_BPE, QN_KIND_WORDPIECE, QN_KIND_UNIGRAM, QN_KIND_RWKV } qn_kind;
 
-/** Merges of byte-level BPE by the ids of their parts. */
+/** A merge of byte-level BPE, by the ids of its parts. */
+typedef struct qn_pair {
+    uint64_t key; /**< left << 32 | right, plus 1; 0 for a free slot */
+    uint32_t rank;
+    int32_t id; /**< of the whole */
+} qn_pair;
+
 typedef struct qn_pair_table {
-    uint64_t *keys;   /**< [n_slots] left << 32 | right, plus 1; 0 for free */
-    uint64_t *values; /**< [n_slots] rank << 32 | id of the whole */
-    uint64_t n_slots;
+    qn_pair *slots;   /**< [n_slots] open addressing */
+    uint64_t n_slots; /**< a power of two */
 } qn_pair_table;
 
 /** SentencePiece's rules for replacing text. */
