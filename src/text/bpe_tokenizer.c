@@ -28,9 +28,10 @@ static int32_t byte_of_code(uint32_t code) {
     if (code < 0x100) {
         return stands_for_itself(code) ? (int32_t)code : QN_NONE;
     }
-    return code <= 0x120 ? (int32_t)(code - 0x100) : code <= 0x142 ? (int32_t)(code - 0x121 + 0x7F)
-           : code == 0x143                                         ? 0xAD
-                                                                   : QN_NONE;
+    return code <= 0x120 ? (int32_t)(code - 0x100)
+        : code <= 0x142  ? (int32_t)(code - 0x121 + 0x7F)
+        : code == 0x143  ? 0xAD
+                         : QN_NONE;
 }
 
 void qn_bpe_print(const qn_tokenizer *t, qn_text text, qn_buffer *out) {

@@ -117,7 +117,7 @@ bool qn_char_is_bert_ideograph(uint32_t code) {
 /* Unicode's White_Space, past ASCII. */
 static bool is_wide_space(uint32_t code) {
     return code == 0x85 || code == 0xA0 || code == 0x1680 || (code >= 0x2000 && code <= 0x200A) || code == 0x2028 ||
-           code == 0x2029 || code == 0x202F || code == 0x205F || code == 0x3000;
+        code == 0x2029 || code == 0x202F || code == 0x205F || code == 0x3000;
 }
 
 static unsigned char class_of(utf8proc_category_t category) {

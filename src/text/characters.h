@@ -25,7 +25,7 @@ enum {
     QN_CLASS_CONTROL = 0x87, /**< Unicode's C: control, format, surrogate, private use, unassigned */
     QN_CLASS_OTHER = 0x88,
     QN_CLASS_HAN_GAP = 0x89, /**< unassigned within the blocks of Han */
-    QN_CLASS_OWN = 0x90 /**< a set that one expression spells out, and the next ones behind it */
+    QN_CLASS_OWN = 0x90      /**< a set that one expression spells out, and the next ones behind it */
 };
 
 /** Bytes that the lead byte promises: 1 to 4, by its high four bits alone; 1 for a byte that cannot lead. */

@@ -88,8 +88,7 @@ static size_t clean_contractions(char *s, size_t n) {
         const char *next = s + i;
         const size_t left = n - i;
         const bool is_contraction = left > 1 && next[0] == '\'' &&
-                                    (next[1] == 's' || next[1] == 'm' ||
-                                     (left > 2 && (next[1] == 'r' || next[1] == 'v') && next[2] == 'e'));
+            (next[1] == 's' || next[1] == 'm' || (left > 2 && (next[1] == 'r' || next[1] == 'v') && next[2] == 'e'));
         if (is_contraction && w > 0 && s[w - 1] == ' ') {
             w--;
         }

@@ -158,9 +158,9 @@ static qn_status compile(const translation *t, const char *expression, stage *s,
     s->code = pcre2_compile(t->out.data, t->out.len, PCRE2_DOLLAR_ENDONLY | PCRE2_NEVER_UTF, &code, &at, NULL);
     if (s->code == NULL) {
         return code == PCRE2_ERROR_NOMEMORY || code == 121
-                   ? qn_fail_nomem(err, "splitting expression", t->out.len)
-                   : qn_fail(err, QN_E_INTERNAL, "the splitting expression %.200s is wrong (PCRE2 error %d at %zu)",
-                             expression, code, (size_t)at);
+            ? qn_fail_nomem(err, "splitting expression", t->out.len)
+            : qn_fail(err, QN_E_INTERNAL, "the splitting expression %.200s is wrong (PCRE2 error %d at %zu)",
+                      expression, code, (size_t)at);
     }
     s->is_compiled = pcre2_jit_compile(s->code, PCRE2_JIT_COMPLETE) == 0;
     s->n_ranges = t->n_ranges;

@@ -3,7 +3,10 @@
 #include "text/tokenizer_parts.h"
 
 static int hex_digit(char c) {
-    return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+    return c >= '0' && c <= '9' ? c - '0'
+        : c >= 'a' && c <= 'f'  ? c - 'a' + 10
+        : c >= 'A' && c <= 'F'  ? c - 'A' + 10
+                                : -1;
 }
 
 void qn_rwkv_unescape(qn_text text, qn_buffer *out) {
@@ -12,7 +15,7 @@ void qn_rwkv_unescape(qn_text text, qn_buffer *out) {
         if (c == '\\' && i + 1 < text.len) {
             c = text.bytes[++i];
             const bool is_hex = c == 'x' && i + 2 < text.len && hex_digit(text.bytes[i + 1]) >= 0 &&
-                                hex_digit(text.bytes[i + 2]) >= 0;
+                hex_digit(text.bytes[i + 2]) >= 0;
             if (is_hex) {
                 c = (char)(hex_digit(text.bytes[i + 1]) * 16 + hex_digit(text.bytes[i + 2]));
                 i += 2;

@@ -131,7 +131,7 @@ static void sift_down(offer *heap, size_t n, size_t i) {
     heap[i] = moved;
 }
 
-/* The longest token at or below node on the chain of suffixes that may be parsed and is at most max_len long; 0: none */
+/* The longest token from node on, down its suffixes, that may be parsed and has at most max_len bytes; 0 for none. */
 static uint32_t next_out(const search *s, uint32_t node, size_t max_len) {
     const qn_special_finder *f = &s->t->specials;
     for (; node != 0; node = f->outs[node]) {

@@ -19,20 +19,19 @@
 #define GPT2 "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+"
 #define LLAMA3 CONTRACTIONS "|" WORD "|\\p{N}{1,3}|" SYMBOLS "|" SPACES
 #define QWEN2 CONTRACTIONS "|" WORD "|\\p{N}|" SYMBOLS "|" SPACES
-#define QWEN35 \
-    CONTRACTIONS "|[^\\r\\n\\p{L}\\p{N}]?[\\p{L}\\p{M}]+|\\p{N}| ?[^\\s\\p{L}\\p{M}\\p{N}]+[\\r\\n]*|" SPACES
+#define QWEN35 CONTRACTIONS "|[^\\r\\n\\p{L}\\p{N}]?[\\p{L}\\p{M}]+|\\p{N}| ?[^\\s\\p{L}\\p{M}\\p{N}]+[\\r\\n]*|" SPACES
 #define O200K CASED(CONTRACTIONS "?") "|\\p{N}{1,3}|" SYMBOLS_SLASH "|" SPACES
 #define HAN_KANA "[\u4E00-\u9FA5\u3040-\u309F\u30A0-\u30FF]+"
 #define CJK_WIDE "[\u4E00-\u9FA5\u0800-\u4E00\uAC00-\uD7FF]+"
-#define HANGUL_MARKS_KANA                                                                            \
-    "[\uAC00-\uD7A3\u3131-\u318E]+|[\uFF01\u2026\u201C\u201D\u2018\u2019\u2014\uFF1A\uFF1B\uFF0C"    \
+#define HANGUL_MARKS_KANA                                                                         \
+    "[\uAC00-\uD7A3\u3131-\u318E]+|[\uFF01\u2026\u201C\u201D\u2018\u2019\u2014\uFF1A\uFF1B\uFF0C" \
     "\u3001-\u303F\uFE30-\uFE4F]+|[\u3105-\u312F]+|" HAN_KANA
 #define DEEPSEEK_SIGNS "\\s?[!-/:-~\uFF01-\uFF0F\uFF1A-\uFF5E\u2018-\u201F\u3000-\u3002]+"
 #define ASCII_WORD "[!\"#$%&'()*+,\\-./:;<=>?@\\[\\\\\\]^_`{|}~][A-Za-z]+|[^\\r\\n\\p{L}\\p{P}\\p{S}]?[\\p{L}\\p{M}]+"
 #define RUN16(n) "\\s{" n "}(?!\\S)|"
-#define JAIS2                                                                                                    \
-    CONTRACTIONS "|" WORD "|\\p{N}{1,3}|" SYMBOLS "|\\s*[\\r\\n]+|" RUN16("512") RUN16("256") RUN16("128")       \
-    RUN16("64") RUN16("32") RUN16("16") RUN16("8") RUN16("4") "\\s{1,2}(?!\\S)|\\s{1}"
+#define JAIS2                                                                                                          \
+    CONTRACTIONS "|" WORD "|\\p{N}{1,3}|" SYMBOLS "|\\s*[\\r\\n]+|" RUN16("512") RUN16("256") RUN16("128") RUN16("64") \
+        RUN16("32") RUN16("16") RUN16("8") RUN16("4") "\\s{1,2}(?!\\S)|\\s{1}"
 /* DeepSeek's letters; code points as its file has them, six of which Unicode normalisation would change. */
 #define DEEPSEEK_LETTERS                                                                              \
     "\\s?[A-Za-z"                                                                                     \

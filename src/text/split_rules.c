@@ -22,14 +22,13 @@
 
 static const char *const llama3[] = {LLAMA3, NULL};
 static const char *const jais2[] = {JAIS2, NULL};
-static const char *const deepseek_llm[] = {"[\\r\\n]",       DEEPSEEK_LETTERS, DEEPSEEK_SIGNS,
-                                           "(?<!\\s)\\s++$", CJK_WIDE,         "\\p{N}+",
-                                           NULL};
+static const char *const deepseek_llm[] = {
+    "[\\r\\n]", DEEPSEEK_LETTERS, DEEPSEEK_SIGNS, "(?<!\\s)\\s++$", CJK_WIDE, "\\p{N}+", NULL};
 static const char *const deepseek3[] = {"\\p{N}{1,3}", HAN_KANA, DEEPSEEK3, NULL};
-static const char *const spark[] = {"\\p{N}{1,3}", HAN_KANA,
-                                    ASCII_WORD "| ?[\\p{P}\\p{S}]+|[\\r\\n]|\\s+(?!\\S)|\\s+", "\\p{N}", NULL};
-static const char *const youtu[] = {HANGUL_MARKS_KANA,
-                                    CASED(ANY_CONTRACTION) "|\\p{N}|" SYMBOLS_SLASH "|" SPACES, NULL};
+static const char *const spark[] = {"\\p{N}{1,3}", HAN_KANA, ASCII_WORD "| ?[\\p{P}\\p{S}]+|[\\r\\n]|\\s+(?!\\S)|\\s+",
+                                    "\\p{N}", NULL};
+static const char *const youtu[] = {HANGUL_MARKS_KANA, CASED(ANY_CONTRACTION) "|\\p{N}|" SYMBOLS_SLASH "|" SPACES,
+                                    NULL};
 static const char *const deepseek_coder[] = {"[\\r\\n]", "\\s?\\p{L}+", "\\s?\\p{P}+", CJK_WIDE, "\\p{N}", NULL};
 static const char *const falcon[] = {"[\\p{P}\\$\\+<=>\\^~\\|`]+", GPT2, "[0-9][0-9][0-9]", NULL};
 static const char *const starcoder[] = {"\\p{N}", GPT2, NULL};
@@ -38,8 +37,7 @@ static const char *const qwen2[] = {QWEN2, NULL};
 static const char *const qwen35[] = {QWEN35, NULL};
 static const char *const bloom[] = {BLOOM, NULL};
 static const char *const viking[] = {BLOOM, "\\p{N}", NULL};
-static const char *const tekken[] = {
-    SPLIT_CASE(NOT_LOWER, NOT_UPPER, "") "|\\p{N}|" SYMBOLS_SLASH "|" SPACES, NULL};
+static const char *const tekken[] = {SPLIT_CASE(NOT_LOWER, NOT_UPPER, "") "|\\p{N}|" SYMBOLS_SLASH "|" SPACES, NULL};
 static const char *const chameleon[] = {"<sentinel:[0-9]+>",
                                         "(IMGIMG)((A|B|C|D|E|F|G|H|I){1,4})Z",
                                         "([\\t\\n]|    |  )",
@@ -49,19 +47,16 @@ static const char *const chameleon[] = {"<sentinel:[0-9]+>",
                                         NULL};
 static const char *const gpt4o[] = {
     SPLIT_CASE(NOT_LOWER, NOT_UPPER, ANY_CONTRACTION) "|\\p{N}{1,3}|" SYMBOLS_SLASH "|" SPACES, NULL};
-static const char *const granite[] = {
-    SPLIT_CASE("[A-Z\\p{LetterPastAscii}\\p{M}]", "[a-z\\p{LetterPastAscii}\\p{M}]", ANY_CONTRACTION)
-    "|\\p{N}{1,3}|" SYMBOLS_SLASH "|" SPACES,
-    NULL};
+static const char *const granite[] = {SPLIT_CASE("[A-Z\\p{LetterPastAscii}\\p{M}]", "[a-z\\p{LetterPastAscii}\\p{M}]",
+                                                 ANY_CONTRACTION) "|\\p{N}{1,3}|" SYMBOLS_SLASH "|" SPACES,
+                                      NULL};
 static const char *const tiny_aya[] = {QN_SPLIT_DIGIT_GROUPS, O200K, NULL};
-static const char *const kimi[] = {
-    "\\p{Han}+|[^\\r\\n\\p{L}\\p{N}]?[A-Za-z\\p{LetterPastHan}]+(?:" CONTRACTIONS ")?|\\p{N}{1,3}|" SYMBOLS "|" SPACES,
-    NULL};
+static const char *const kimi[] = {"\\p{Han}+|[^\\r\\n\\p{L}\\p{N}]?[A-Za-z\\p{LetterPastHan}]+(?:" CONTRACTIONS
+                                   ")?|\\p{N}{1,3}|" SYMBOLS "|" SPACES,
+                                   NULL};
 static const char *const superbpe[] = {"\\p{N}+", QN_SPLIT_ASCII_GROUPS, NULL};
-static const char *const bailing[] = {
-    CONTRACTIONS "|" WORD "|\\p{N}|" SYMBOLS "|\\s*[\\r\\n]|\\s+(?!\\S)|\\s+", NULL};
-static const char *const seed_coder[] = {
-    CONTRACTIONS "|" WORD "|\\p{N}{1}| ?[^\\s\\p{L}\\p{N}\\r\\n]+|" SPACES, NULL};
+static const char *const bailing[] = {CONTRACTIONS "|" WORD "|\\p{N}|" SYMBOLS "|\\s*[\\r\\n]|\\s+(?!\\S)|\\s+", NULL};
+static const char *const seed_coder[] = {CONTRACTIONS "|" WORD "|\\p{N}{1}| ?[^\\s\\p{L}\\p{N}\\r\\n]+|" SPACES, NULL};
 static const char *const ufakzeka[] = {WORD "|\\p{N}|" SYMBOLS "|" SPACES, NULL};
 static const char *const afmoe[] = {
     QN_SPLIT_DIGIT_GROUPS,
@@ -74,8 +69,7 @@ static const char *const exaone_moe[] = {
                  " ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]?|\\s*[\\r\\n]|\\s+(?!\\S)|\\s+",
     NULL};
 static const char *const lines[] = {"[^\\n]+|[\\n]+", NULL};
-static const char *const minicpm5[] = {"\\p{N}{1,3}",
-                                       CONTRACTIONS "|" WORD "|\\p{N}+|" SYMBOLS "|" SPACES, NULL};
+static const char *const minicpm5[] = {"\\p{N}{1,3}", CONTRACTIONS "|" WORD "|\\p{N}+|" SYMBOLS "|" SPACES, NULL};
 static const char *const whitespace[] = {"\\S+", NULL};
 static const char *const fallback[] = {"[\\p{P}\\$\\+<=>\\^~\\|]+", GPT2, "\\p{N}+", "[0-9][0-9][0-9]", NULL};
 
@@ -104,14 +98,24 @@ static const qn_split_rule rules[] = {
     {.name = "falcon", .stages = falcon},
     {.name = "falcon-h1", .stages = llama3, .ignores_merges = true, .adds_bos = true},
     {.name = "falcon3", .stages = llama3, .ignores_merges = true, .adds_bos = true},
-    {.name = "gemma4", .stages = lines, .adds_bos = true, .is_raw = true, .escapes_spaces = true, .takes_lines_whole = true},
+    {.name = "gemma4",
+     .stages = lines,
+     .adds_bos = true,
+     .is_raw = true,
+     .escapes_spaces = true,
+     .takes_lines_whole = true},
     {.name = "gigachat", .stages = gpt2},
     {.name = "glm4", .stages = llama3},
     {.name = "gpt-2", .stages = gpt2},
     {.name = "gpt-4o", .stages = gpt4o, .keeps_spaces = true},
     {.name = "gpt3-finnish", .stages = bloom},
     {.name = "granite-docling", .stages = gpt2, .keeps_spaces = true},
-    {.name = "granite-embed-multi-311m", .stages = lines, .adds_bos = true, .is_raw = true, .escapes_spaces = true, .takes_lines_whole = true},
+    {.name = "granite-embed-multi-311m",
+     .stages = lines,
+     .adds_bos = true,
+     .is_raw = true,
+     .escapes_spaces = true,
+     .takes_lines_whole = true},
     {.name = "granite-embed-multi-97m", .stages = granite, .ignores_merges = true, .keeps_spaces = true},
     {.name = "grok-2", .stages = qwen2, .keeps_spaces = true},
     {.name = "hunyuan", .stages = qwen2, .keeps_spaces = true},

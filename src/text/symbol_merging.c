@@ -67,8 +67,7 @@ static qn_status offer_pair(qn_merging *m, int32_t left, int32_t right, qn_pair_
                             qn_error *err) {
     uint32_t rank = 0;
     int32_t id = QN_NONE;
-    if (left == QN_NONE || right == QN_NONE ||
-        !pair(user, &m->symbols[left], &m->symbols[right], &rank, &id)) {
+    if (left == QN_NONE || right == QN_NONE || !pair(user, &m->symbols[left], &m->symbols[right], &rank, &id)) {
         return QN_OK;
     }
     const uint32_t len = m->symbols[left].len + m->symbols[right].len;

@@ -111,11 +111,28 @@ static const struct {
 };
 
 static const char *const end_texts[] = {
-    "<|eot_id|>",      "<|im_end|>",  "<|end|>",    "<|return|>",      "<|call|>",
-    "<|flush|>",       "<|calls|>",   "<end_of_turn>", "<|endoftext|>", "</s>",
-    "<|eom_id|>",      "<EOT>",       "_<EOT>",     "[EOT]",           "[EOS]",
-    "<|end_of_text|>", "<end_of_utterance>", "<eos>", "<turn|>",        "<|tool_response>",
-    "<\uFF5Cend\u2581of\u2581sentence\uFF5C>", "[e~[",
+    "<|eot_id|>",
+    "<|im_end|>",
+    "<|end|>",
+    "<|return|>",
+    "<|call|>",
+    "<|flush|>",
+    "<|calls|>",
+    "<end_of_turn>",
+    "<|endoftext|>",
+    "</s>",
+    "<|eom_id|>",
+    "<EOT>",
+    "_<EOT>",
+    "[EOT]",
+    "[EOS]",
+    "<|end_of_text|>",
+    "<end_of_utterance>",
+    "<eos>",
+    "<turn|>",
+    "<|tool_response>",
+    "<\uFF5Cend\u2581of\u2581sentence\uFF5C>",
+    "[e~[",
 };
 
 static int32_t find(const qn_tokenizer *t, const char *text) {
@@ -180,7 +197,7 @@ static void mark_end(qn_tokenizer *t, int32_t id) {
 static void mark_listed(qn_tokenizer *t, const qn_meta *meta) {
     const qn_meta_value *value = qn_meta_find(meta, "tokenizer.ggml.eos_token_ids");
     const bool is_ids = value != NULL && value->type == QN_META_ARRAY &&
-                        (value->as.array.type == QN_META_I32 || value->as.array.type == QN_META_U32);
+        (value->as.array.type == QN_META_I32 || value->as.array.type == QN_META_U32);
     const int32_t *ids = is_ids ? value->as.array.items : NULL;
     for (uint64_t i = 0; is_ids && i < value->as.array.n; i++) {
         if (ids[i] >= 0 && (size_t)ids[i] < t->n_tokens) {
@@ -238,8 +255,8 @@ static bool strips_before_mask(const qn_tokenizer *t, const qn_meta *meta) {
     const bool has_arch = arch != NULL && arch->type == QN_META_STRING;
     const char *pre = t->rule == NULL ? "" : t->rule->name;
     return strncmp(pre, "jina-v2-de", 10) == 0 || strncmp(pre, "jina-v2-es", 10) == 0 ||
-           strncmp(pre, "jina-v2-code", 12) == 0 ||
-           (has_arch && (qn_text_is(arch->as.text, "nomic-bert-moe") || qn_text_is(arch->as.text, "jina-bert-v3")));
+        strncmp(pre, "jina-v2-code", 12) == 0 ||
+        (has_arch && (qn_text_is(arch->as.text, "nomic-bert-moe") || qn_text_is(arch->as.text, "jina-bert-v3")));
 }
 
 /* GGUF has no key for it: it goes by names. */

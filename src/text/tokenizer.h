@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* tokenizer.h: text to ids and back from the metadata of a model; the library's own side of quern/tokenizer.h. */
+/* tokenizer.h: text to ids and back from the metadata of a model; the library's own side of quern/tokenize.h. */
 #ifndef QUERN_TEXT_TOKENIZER_H
 #define QUERN_TEXT_TOKENIZER_H
 
 #include "base/buffer.h"
 #include "container/metadata.h"
-#include "quern/tokenizer.h"
+#include "quern/tokenize.h"
 
 /** Ids that grow. Zero-initialised it is empty; a failed append is remembered, as in qn_buffer. */
 typedef struct qn_ids {

@@ -142,8 +142,8 @@ typedef struct qn_encoding {
     qn_ids *ids;
     qn_merging merging;
     qn_split_state split;
-    qn_buffer text;   /**< prepared text of a fragment */
-    qn_buffer word;   /**< a piece in the byte alphabet */
+    qn_buffer text;         /**< prepared text of a fragment */
+    qn_buffer word;         /**< a piece in the byte alphabet */
     qn_cached_piece *cache; /**< NULL for a short text */
     bool after_special;
 } qn_encoding;
@@ -207,16 +207,16 @@ struct qn_tokenizer {
     double unknown_score;
 };
 
-QN_NODISCARD qn_status qn_bpe_open(qn_tokenizer *t, const qn_meta *meta, qn_error *err);       /**< Needs texts. */
-QN_NODISCARD qn_status qn_spm_open(qn_tokenizer *t, qn_error *err);                            /**< Needs texts. */
-QN_NODISCARD qn_status qn_wordpiece_open(qn_tokenizer *t, qn_error *err);                      /**< Needs texts. */
-QN_NODISCARD qn_status qn_unigram_open(qn_tokenizer *t, const qn_meta *meta, qn_error *err);   /**< Needs texts. */
-QN_NODISCARD qn_status qn_rwkv_open(qn_tokenizer *t, qn_error *err);                           /**< Needs texts. */
-QN_NODISCARD qn_status qn_bpe_encode(qn_encoding *e, qn_text text, qn_error *err);             /**< qn_encode_fn */
-QN_NODISCARD qn_status qn_spm_encode(qn_encoding *e, qn_text text, qn_error *err);             /**< qn_encode_fn */
-QN_NODISCARD qn_status qn_wordpiece_encode(qn_encoding *e, qn_text text, qn_error *err);       /**< qn_encode_fn */
-QN_NODISCARD qn_status qn_unigram_encode(qn_encoding *e, qn_text text, qn_error *err);         /**< qn_encode_fn */
-QN_NODISCARD qn_status qn_rwkv_encode(qn_encoding *e, qn_text text, qn_error *err);            /**< qn_encode_fn */
+QN_NODISCARD qn_status qn_bpe_open(qn_tokenizer *t, const qn_meta *meta, qn_error *err);     /**< Needs texts. */
+QN_NODISCARD qn_status qn_spm_open(qn_tokenizer *t, qn_error *err);                          /**< Needs texts. */
+QN_NODISCARD qn_status qn_wordpiece_open(qn_tokenizer *t, qn_error *err);                    /**< Needs texts. */
+QN_NODISCARD qn_status qn_unigram_open(qn_tokenizer *t, const qn_meta *meta, qn_error *err); /**< Needs texts. */
+QN_NODISCARD qn_status qn_rwkv_open(qn_tokenizer *t, qn_error *err);                         /**< Needs texts. */
+QN_NODISCARD qn_status qn_bpe_encode(qn_encoding *e, qn_text text, qn_error *err);           /**< qn_encode_fn */
+QN_NODISCARD qn_status qn_spm_encode(qn_encoding *e, qn_text text, qn_error *err);           /**< qn_encode_fn */
+QN_NODISCARD qn_status qn_wordpiece_encode(qn_encoding *e, qn_text text, qn_error *err);     /**< qn_encode_fn */
+QN_NODISCARD qn_status qn_unigram_encode(qn_encoding *e, qn_text text, qn_error *err);       /**< qn_encode_fn */
+QN_NODISCARD qn_status qn_rwkv_encode(qn_encoding *e, qn_text text, qn_error *err);          /**< qn_encode_fn */
 
 /** Appends the bytes that an RWKV text stands for. */
 void qn_rwkv_unescape(qn_text text, qn_buffer *out);

@@ -29,14 +29,14 @@ static qn_status read_charsmap(qn_tokenizer *t, const qn_meta *meta, qn_error *e
     if (value == NULL || (value->type == QN_META_ARRAY && value->as.array.n == 0)) {
         return QN_OK;
     }
-    if (value->type != QN_META_ARRAY ||
-        (value->as.array.type != QN_META_U8 && value->as.array.type != QN_META_I8)) {
+    if (value->type != QN_META_ARRAY || (value->as.array.type != QN_META_U8 && value->as.array.type != QN_META_I8)) {
         return qn_fail(err, QN_E_FORMAT, "tokenizer.ggml.precompiled_charsmap is no list of bytes");
     }
     const unsigned char *bytes = value->as.array.items;
     const uint64_t n = value->as.array.n;
-    const uint64_t size = n < 4 ? 0 : (uint64_t)bytes[0] | (uint64_t)bytes[1] << 8 | (uint64_t)bytes[2] << 16 |
-                                          (uint64_t)bytes[3] << 24;
+    const uint64_t size = n < 4
+        ? 0
+        : (uint64_t)bytes[0] | (uint64_t)bytes[1] << 8 | (uint64_t)bytes[2] << 16 | (uint64_t)bytes[3] << 24;
     if (n < 4 || size % 4 != 0 || size > n - 4 || (size > 0 && n > 4 + size && bytes[n - 1] != 0)) {
         return qn_fail(err, QN_E_FORMAT,
                        "tokenizer.ggml.precompiled_charsmap: %llu bytes, of which the trie claims %llu; a multiple of "

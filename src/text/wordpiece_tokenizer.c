@@ -57,7 +57,7 @@ static void take_char(qn_encoding *e, uint32_t code) {
         return;
     }
     const bool is_alone = kind == QN_CLASS_PUNCTUATION || (kind == QN_CLASS_SYMBOL && code < 0x7F) ||
-                          qn_char_is_bert_ideograph(code);
+        qn_char_is_bert_ideograph(code);
     if (is_alone) {
         end_word(e);
     }

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""libquern's tokenizer through ctypes (libquern.so of the build): include/quern/tokenizer.h."""
+"""libquern's tokenizer through ctypes (libquern.so of the build): include/quern/tokenize.h."""
 import ctypes as C
 import os
 from pathlib import Path

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* tokenizer.h: text to token ids and back, as the model of a GGUF file or Hugging Face folder was trained with. */
-#ifndef QUERN_TOKENIZER_H
-#define QUERN_TOKENIZER_H
+/* tokenize.h: text to token ids and back, as the model of a GGUF file or Hugging Face folder was trained with. */
+#ifndef QUERN_TOKENIZE_H
+#define QUERN_TOKENIZE_H
 
 #include "quern/job.h"
 
@@ -48,7 +48,8 @@ enum {
  * Opens the tokenizer of a GGUF file (any of its shards) or of a Hugging Face folder; weights are not looked at.
  * @param job for warnings; may be NULL
  * @param out free it with qn_tokenizer_free()
- * @return QN_OK; QN_E_NOT_FOUND (also: a model without a vocabulary); QN_E_FORMAT; QN_E_UNSUPPORTED; QN_E_IO; QN_E_NOMEM
+ * @return QN_OK; QN_E_NOT_FOUND (also: a model without a vocabulary); QN_E_FORMAT; QN_E_UNSUPPORTED; QN_E_IO;
+ *         QN_E_NOMEM
  */
 QN_NODISCARD qn_status qn_tokenizer_open(const char *path, qn_job *job, qn_tokenizer **out, qn_error *err);
 
@@ -78,8 +79,8 @@ QN_NODISCARD qn_status qn_tokenizer_decode(const qn_tokenizer *tokenizer, const 
                                            unsigned flags, char **text, size_t *size_bytes, qn_error *err);
 
 /**
- * What one token prints, for output that streams: pieces put together are the text before spaces are cleaned up. A piece
- * may end within a character.
+ * What one token prints, for output that streams: pieces put together are the text before spaces are cleaned up. A
+ * piece may end within a character.
  * @param flags QN_DECODE_KEEP_SPECIAL or 0
  * @param text  to be freed with free(); a NUL stands behind it
  * @return as qn_tokenizer_decode()
