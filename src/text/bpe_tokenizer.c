@@ -139,7 +139,7 @@ static qn_status find_merges(const qn_tokenizer *t, const qn_meta *meta, const q
     const qn_meta_value *value = qn_meta_find(meta, "tokenizer.ggml.merges");
     *merges = NULL;
     *n = 0;
-    if (value == NULL && (strcmp(t->rule->name, "kimi-k2") == 0 || t->rule->drops_gaps)) {
+    if (value == NULL && (strcmp(t->rule->name, "kimi-k2") == 0 || t->drops_spaces)) {
         return QN_OK;
     }
     if (value == NULL || value->type != QN_META_ARRAY || value->as.array.type != QN_META_STRING) {
@@ -357,26 +357,45 @@ static qn_status prepare(qn_encoding *e, qn_text *text, qn_error *err) {
     return qn_buffer_status(&e->text, err);
 }
 
-static bool is_gap(const qn_tokenizer *t, qn_text piece) {
-    uint32_t code = 0;
-    if (!t->rule->drops_gaps || piece.len == 0) {
-        return false;
-    }
-    (void)qn_utf8_decode(piece.bytes, piece.len, &code);
-    return qn_char_category(code) == QN_CLASS_SPACE;
-}
-
-qn_status qn_bpe_encode(qn_encoding *e, qn_text text, qn_error *err) {
-    QN_TRY(prepare(e, &text, err));
+static qn_status encode_stretch(qn_encoding *e, qn_text text, qn_error *err) {
     QN_TRY(qn_split(e->t->splitter, text, &e->split, err));
     size_t at = 0;
     for (size_t i = 0; i < e->split.n_pieces; i++) {
         const size_t len = bytes_of_chars(text.bytes + at, text.len - at, e->split.pieces[i]);
-        const qn_text piece = {text.bytes + at, len};
-        if (!is_gap(e->t, piece)) {
-            QN_TRY(qn_encode_piece(e, piece, merge_piece, err));
-        }
+        QN_TRY(qn_encode_piece(e, (qn_text){text.bytes + at, len}, merge_piece, err));
         at += len;
+    }
+    return QN_OK;
+}
+
+/* Bytes at the front of text that are all white space, or all none. */
+static size_t stretch_len(qn_text text, bool *is_space) {
+    size_t at = 0;
+    while (at < text.len) {
+        uint32_t code = 0;
+        const size_t n = qn_utf8_decode(text.bytes + at, text.len - at, &code);
+        const bool space = qn_char_category(code) == QN_CLASS_SPACE;
+        if (at > 0 && space != *is_space) {
+            break;
+        }
+        *is_space = space;
+        at += n;
+    }
+    return at;
+}
+
+qn_status qn_bpe_encode(qn_encoding *e, qn_text text, qn_error *err) {
+    QN_TRY(prepare(e, &text, err));
+    if (!e->t->drops_spaces) {
+        return encode_stretch(e, text, err);
+    }
+    while (text.len > 0) {
+        bool is_space = false;
+        const size_t len = stretch_len(text, &is_space);
+        if (!is_space) {
+            QN_TRY(encode_stretch(e, (qn_text){text.bytes, len}, err));
+        }
+        text = (qn_text){text.bytes + len, text.len - len};
     }
     return QN_OK;
 }

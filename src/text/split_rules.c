@@ -101,6 +101,7 @@ static const qn_split_rule rules[] = {
     {.name = "gemma4",
      .stages = lines,
      .adds_bos = true,
+     .forces_bos = true,
      .is_raw = true,
      .escapes_spaces = true,
      .takes_lines_whole = true},
@@ -113,6 +114,7 @@ static const qn_split_rule rules[] = {
     {.name = "granite-embed-multi-311m",
      .stages = lines,
      .adds_bos = true,
+     .forces_bos = true,
      .is_raw = true,
      .escapes_spaces = true,
      .takes_lines_whole = true},
@@ -173,7 +175,7 @@ static const qn_split_rule rules[] = {
     {.name = "trillion", .stages = gpt2, .keeps_spaces = true},
     {.name = "ufakzeka", .stages = ufakzeka, .keeps_spaces = true},
     {.name = "viking", .stages = viking, .keeps_spaces = true},
-    {.name = "whitespace", .stages = whitespace, .is_raw = true, .drops_gaps = true},
+    {.name = "whitespace", .stages = whitespace, .is_raw = true},
     {.name = "youtu", .stages = youtu, .ignores_merges = true, .keeps_spaces = true},
 };
 

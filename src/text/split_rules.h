@@ -21,11 +21,11 @@ typedef struct qn_split_rule {
     const char *const *stages; /**< expressions, applied in turn inside each piece; NULL ends them */
     bool ignores_merges;       /**< a piece that is a token is taken whole */
     bool adds_bos;             /**< where the file does not say */
+    bool forces_bos;           /**< whatever the file says */
     bool adds_sep;
     bool keeps_spaces;      /**< decoding leaves the spaces before punctuation in */
     bool is_raw;            /**< merges work on UTF-8, not on the byte alphabet */
     bool escapes_spaces;    /**< a space becomes U+2581 before splitting */
-    bool drops_gaps;        /**< what the expression does not match is left out */
     bool takes_lines_whole; /**< a piece of line feeds only that is a token is taken whole */
 } qn_split_rule;
 

@@ -48,7 +48,8 @@ static void read_keys(qn_tokenizer *t, const qn_meta *meta) {
             t->roles[id_keys[i].role] = (int32_t)id;
         }
     }
-    t->adds_bos = qn_meta_flag(meta, "tokenizer.ggml.add_bos_token", t->adds_bos);
+    const bool forces_bos = t->rule != NULL && t->rule->forces_bos; /* early files of the family say otherwise */
+    t->adds_bos = forces_bos || qn_meta_flag(meta, "tokenizer.ggml.add_bos_token", t->adds_bos);
     t->adds_eos = qn_meta_flag(meta, "tokenizer.ggml.add_eos_token", t->adds_eos);
     t->adds_space = qn_meta_flag(meta, "tokenizer.ggml.add_space_prefix", t->adds_space);
     t->merges_spaces = qn_meta_flag(meta, "tokenizer.ggml.remove_extra_whitespaces", t->merges_spaces);

@@ -99,9 +99,9 @@ static void take_defaults(qn_tokenizer *t, const struct kind_row *row) {
 /* The splitting rule, and what goes by its name. */
 static qn_status read_rule(qn_tokenizer *t, const qn_meta *meta, const char *model, qn_error *err) {
     const char *pre = qn_meta_string(meta, "tokenizer.ggml.pre");
-    const bool is_named_by_model = strcmp(model, "gpt2") != 0;
-    if (is_named_by_model || pre == NULL) {
-        pre = is_named_by_model ? model : "default";
+    const bool is_gemma = strcmp(model, "gemma4") == 0;
+    if (is_gemma || pre == NULL) {
+        pre = is_gemma ? model : "default";
     }
     t->rule = qn_split_rule_find(pre);
     if (t->rule == NULL) {
@@ -111,7 +111,8 @@ static qn_status read_rule(qn_tokenizer *t, const qn_meta *meta, const char *mod
     t->adds_bos = t->adds_bos || t->rule->adds_bos;
     t->cleans_spaces = t->cleans_spaces && !t->rule->keeps_spaces;
     t->escapes_spaces = t->escapes_spaces || t->rule->escapes_spaces;
-    t->lowers = t->rule->drops_gaps && qn_meta_flag(meta, "tokenizer.ggml.normalizer.lowercase", false);
+    t->drops_spaces = strcmp(model, "whitespace") == 0;
+    t->lowers = t->drops_spaces && qn_meta_flag(meta, "tokenizer.ggml.normalizer.lowercase", !t->rule->is_raw);
     return QN_OK;
 }
 

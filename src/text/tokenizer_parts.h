@@ -189,6 +189,7 @@ struct qn_tokenizer {
     int32_t roles[QN_N_ROLES]; /**< QN_NONE where there is none */
     bool adds_bos, adds_eos, adds_space, escapes_spaces, cleans_spaces, merges_spaces;
     bool lowers, strips_accents;
+    bool drops_spaces; /**< white space parts the text and is lost */
     qn_special_finder specials;
     int32_t bytes[256]; /**< SPM and raw BPE: tokens of bytes; byte-level BPE: symbols of bytes */
     /* SPM */

@@ -240,7 +240,7 @@ static void backtrack(qn_encoding *e, const best *table, size_t n) {
         }
         was_unknown = is_unknown;
     }
-    if (!e->ids->has_failed) {
+    if (!e->ids->has_failed && e->ids->n > n_before) {
         reverse(e->ids->items + n_before, e->ids->n - n_before);
     }
 }
