@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* types_command.c: `quern types`, the table of element types. */
+#include "base/json.h"
 #include "cli/commands.h"
 #include "cli/document.h"
 #include "cli/table.h"
@@ -63,15 +64,15 @@ static void print_table(const uint32_t *ids, size_t n) {
 
 static qn_status print_json(const uint32_t *ids, size_t n, qn_error *err) {
     json_t *list = json_array();
+    bool has_failed = list == NULL;
     for (size_t i = 0; i < n; i++) {
         const qn_dtype_info *info = qn_dtype_get(ids[i]);
-        (void)json_array_append_new(list,
-                                    json_pack("{s:s, s:i, s:f, s:i, s:i, s:b, s:b}", "name", info->name, "id",
-                                              (int)ids[i], "bits_per_weight", bits_of(info), "block_len",
-                                              (int)info->block_len, "block_bytes", (int)info->block_bytes, "reads",
-                                              info->has_decoder, "writes", info->has_encoder));
+        json_t *row = json_pack("{s:s, s:i, s:f, s:i, s:i, s:b, s:b}", "name", info->name, "id", (int)ids[i],
+                                "bits_per_weight", bits_of(info), "block_len", (int)info->block_len, "block_bytes",
+                                (int)info->block_bytes, "reads", info->has_decoder, "writes", info->has_encoder);
+        has_failed = json_array_append_new(list, row) != 0 || has_failed;
     }
-    char *text = list == NULL ? NULL : json_dumps(list, JSON_INDENT(2) | JSON_REAL_PRECISION(9));
+    char *text = has_failed ? NULL : qn_json_dump(list, JSON_INDENT(2) | JSON_REAL_PRECISION(9));
     json_decref(list);
     if (text == NULL) {
         return qn_fail_nomem(err, "types", n);
