@@ -38,7 +38,8 @@ static qn_status tensor_sizes(qn_plan *plan, const qn_plan_output *output, uint6
 
 /* What a job's importance matrix was stands in the files it was used for. */
 static bool is_of_imatrix(const qn_plan *plan, const qn_plan_output *output, const char *key) {
-    return plan->imatrix != NULL && output->target == NULL && strncmp(key, "quantize.imatrix.", 17) == 0;
+    const bool is_quantised = output->target != NULL && output->target != &qn_copy_target;
+    return plan->imatrix != NULL && !is_quantised && strncmp(key, "quantize.imatrix.", 17) == 0;
 }
 
 /* The metadata of file no of count: everything in the first, where it stands in every one of a set. */
