@@ -108,8 +108,8 @@ static char *write_model(const char *dir) {
 static char *write_matrix(const char *dir, const matrix_entry *entries, uint64_t n) {
     qn_arena *arena = qn_arena_new();
     qn_meta meta = qn_meta_new(arena);
-    qn_placed_tensor placed[2 * MAX_ENTRIES];
-    float *values[2 * MAX_ENTRIES];
+    qn_placed_tensor placed[2 * MAX_ENTRIES] = {{0}};
+    float *values[2 * MAX_ENTRIES] = {NULL};
     qn_text *dataset = qn_arena_array(arena, 1, sizeof *dataset);
     assert_non_null(dataset);
     *dataset = qn_text_of("text.txt");
@@ -118,6 +118,7 @@ static char *write_matrix(const char *dir, const matrix_entry *entries, uint64_t
                 (qn_meta_value){.type = QN_META_ARRAY, .as.array = {QN_META_STRING, 1, dataset}});
     qn_meta_set_u32(&meta, "imatrix.chunk_count", 7);
     qn_meta_set_u32(&meta, "imatrix.chunk_size", 512);
+    assert_true(n <= MAX_ENTRIES);
     for (uint64_t i = 0; i < n; i++) {
         const matrix_entry *e = &entries[i];
         placed[2 * i] = (qn_placed_tensor){.name = qn_arena_printf(arena, "%s.counts", e->name),
