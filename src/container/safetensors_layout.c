@@ -33,9 +33,9 @@ static qn_status put_name(qn_buffer *b, const char *name, qn_error *err) {
     if (was_short) {
         return qn_fail_nomem(err, "tensor names", 0);
     }
-    return is_put ? QN_OK
-                  : qn_fail(err, QN_E_RANGE, "tensor '%s': its name is not UTF-8",
-                            qn_shown_name(name, strlen(name)).text);
+    return is_put
+        ? QN_OK
+        : qn_fail(err, QN_E_RANGE, "tensor '%s': its name is not UTF-8", qn_shown_name(name, strlen(name)).text);
 }
 
 /* One member of the header. next: where the tensor's data begin in the data section; moved behind them. */

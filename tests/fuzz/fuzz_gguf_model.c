@@ -76,7 +76,8 @@ static void check_side_files(const qn_model *model) {
     }
 }
 
-static void open_as(qn_status open(const qn_model_request *, qn_model **, qn_error *), const qn_model_request *request) {
+static void open_as(qn_status open(const qn_model_request *, qn_model **, qn_error *),
+                    const qn_model_request *request) {
     qn_model *model = NULL;
     qn_error err = {QN_OK, ""};
     const qn_status status = open(request, &model, &err);

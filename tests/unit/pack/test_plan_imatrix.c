@@ -121,12 +121,10 @@ static char *write_matrix(const char *dir, const matrix_entry *entries, uint64_t
     assert_true(n <= MAX_ENTRIES);
     for (uint64_t i = 0; i < n; i++) {
         const matrix_entry *e = &entries[i];
-        placed[2 * i] = (qn_placed_tensor){.name = qn_arena_printf(arena, "%s.counts", e->name),
-                                           .shape = {2, {e->n_mat, 1}},
-                                           .type = QN_F32};
-        placed[2 * i + 1] = (qn_placed_tensor){.name = qn_arena_printf(arena, "%s.in_sum2", e->name),
-                                               .shape = {2, {e->n_mat, e->n_cols}},
-                                               .type = QN_F32};
+        placed[2 * i] = (qn_placed_tensor){
+            .name = qn_arena_printf(arena, "%s.counts", e->name), .shape = {2, {e->n_mat, 1}}, .type = QN_F32};
+        placed[2 * i + 1] = (qn_placed_tensor){
+            .name = qn_arena_printf(arena, "%s.in_sum2", e->name), .shape = {2, {e->n_mat, e->n_cols}}, .type = QN_F32};
         values[2 * i] = new_floats(e->n_mat);
         values[2 * i + 1] = new_floats(e->n_mat * e->n_cols);
         for (uint64_t m = 0; m < e->n_mat; m++) {
@@ -387,7 +385,7 @@ static void test_other_models(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_coverage),        cmocka_unit_test(test_choice),       cmocka_unit_test(test_files),
+        cmocka_unit_test(test_coverage),         cmocka_unit_test(test_choice),       cmocka_unit_test(test_files),
         cmocka_unit_test(test_copy_has_no_keys), cmocka_unit_test(test_other_models),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
