@@ -114,7 +114,7 @@ static qn_status read_row(const char *where, const json_t *object, const hp_row 
         }
         const double v = json_number_value(value);
         if (!json_is_number(value) || !qn_hp_is_fit(row, v)) {
-            char *found = json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT);
+            char *found = qn_json_dump(value, JSON_ENCODE_ANY | JSON_COMPACT);
             const qn_status status = qn_fail(err, QN_E_FORMAT, "%s: '%s' is %.60s; a%s from %.9g to %.9g is expected",
                                              where, row->names[i], found == NULL ? "?" : found,
                                              row->is_count ? "n integer" : " number", row->min, row->max);

@@ -19,46 +19,53 @@ const char *qn_event_kind_name(qn_event_kind kind) {
     return "unknown";
 }
 
-static void put_text(json_t *o, const char *key, const char *text) {
+/* An event on its way into JSON; a member that finds no memory is remembered, so that no event lacks one. */
+typedef struct event_maker {
+    json_t *object;
+    bool has_failed;
+} event_maker;
+
+static void put(event_maker *m, const char *key, json_t *value) {
+    m->has_failed = json_object_set_new(m->object, key, value) != 0 || m->has_failed;
+}
+
+static void put_text(event_maker *m, const char *key, const char *text) {
     if (text != NULL) {
-        (void)json_object_set_new(o, key, qn_json_text(text, strlen(text)));
+        put(m, key, qn_json_text(text, strlen(text)));
     }
 }
 
-static void put_number(json_t *o, const char *key, double v, bool is_told) {
+static void put_number(event_maker *m, const char *key, double v, bool is_told) {
     if (is_told) {
-        (void)json_object_set_new(o, key, json_real(v));
+        put(m, key, json_real(v));
     }
 }
 
-static void put_count(json_t *o, const char *key, uint64_t v, bool is_told) {
+static void put_count(event_maker *m, const char *key, uint64_t v, bool is_told) {
     if (is_told) {
-        (void)json_object_set_new(o, key, json_integer((json_int_t)v));
+        put(m, key, json_integer((json_int_t)v));
     }
 }
 
 char *qn_event_json(const qn_event *e) {
     const bool has_bytes = e->kind == QN_EVENT_PROGRESS || e->kind == QN_EVENT_OUTPUT || e->kind == QN_EVENT_DONE;
-    json_t *o = json_object();
-    if (o == NULL) {
-        return NULL;
-    }
-    put_text(o, "event", qn_event_kind_name(e->kind));
-    put_number(o, "time", e->time_s, true);
-    put_text(o, "stage", e->stage);
-    put_text(o, "tensor", e->tensor);
-    put_count(o, "tensor_index", e->tensor_index, e->tensor_index > 0);
-    put_count(o, "n_tensors", e->n_tensors, e->n_tensors > 0);
-    put_text(o, "message", e->message);
-    put_text(o, "path", e->path);
-    put_text(o, "type", e->output_type);
-    put_count(o, "bytes_done", e->bytes_done, has_bytes);
-    put_count(o, "bytes_total", e->bytes_total, e->bytes_total > 0);
-    put_number(o, "rate", e->rate, e->rate > 0);
-    put_number(o, "eta", e->eta_s, e->kind == QN_EVENT_PROGRESS && e->eta_s >= 0);
-    put_number(o, "bits_per_weight", e->bits_per_weight, e->bits_per_weight > 0);
-    put_number(o, "seconds", e->seconds, e->seconds > 0);
-    char *text = json_dumps(o, JSON_COMPACT | JSON_REAL_PRECISION(9));
-    json_decref(o);
+    event_maker m = {json_object(), false};
+    put_text(&m, "event", qn_event_kind_name(e->kind));
+    put_number(&m, "time", e->time_s, true);
+    put_text(&m, "stage", e->stage);
+    put_text(&m, "tensor", e->tensor);
+    put_count(&m, "tensor_index", e->tensor_index, e->tensor_index > 0);
+    put_count(&m, "n_tensors", e->n_tensors, e->n_tensors > 0);
+    put_text(&m, "message", e->message);
+    put_text(&m, "path", e->path);
+    put_text(&m, "type", e->output_type);
+    put_count(&m, "bytes_done", e->bytes_done, has_bytes);
+    put_count(&m, "bytes_total", e->bytes_total, e->bytes_total > 0);
+    put_number(&m, "rate", e->rate, e->rate > 0);
+    put_number(&m, "eta", e->eta_s, e->kind == QN_EVENT_PROGRESS && e->eta_s >= 0);
+    put_number(&m, "bits_per_weight", e->bits_per_weight, e->bits_per_weight > 0);
+    put_number(&m, "seconds", e->seconds, e->seconds > 0);
+    char *text = m.has_failed ? NULL : qn_json_dump(m.object, JSON_COMPACT | JSON_REAL_PRECISION(9));
+    json_decref(m.object);
     return text;
 }

@@ -230,3 +230,23 @@ bool qn_json_bool(const json_t *object, const char *key, bool *out) {
     *out = json_is_true(value);
     return true;
 }
+
+/* For json_dump_callback(). */
+static int append_dumped(const char *bytes, size_t n, void *user) {
+    qn_buffer *b = user;
+    qn_buffer_append(b, bytes, n);
+    return b->has_failed ? -1 : 0;
+}
+
+bool qn_json_append(qn_buffer *b, const json_t *value, size_t flags) {
+    return value != NULL && json_dump_callback(value, append_dumped, b, flags) == 0 && !b->has_failed;
+}
+
+char *qn_json_dump(const json_t *value, size_t flags) {
+    qn_buffer b = {0};
+    if (!qn_json_append(&b, value, flags)) {
+        qn_buffer_clear(&b);
+        return NULL;
+    }
+    return qn_buffer_take_text(&b);
+}

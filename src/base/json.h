@@ -3,7 +3,7 @@
 #ifndef QUERN_BASE_JSON_H
 #define QUERN_BASE_JSON_H
 
-#include "base/error.h"
+#include "base/buffer.h"
 
 #include <jansson.h>
 #include <stdbool.h>
@@ -39,6 +39,19 @@ QN_NODISCARD qn_status qn_json_load_object(const char *path, uint64_t max_bytes,
  * @return a new reference; NULL when memory is short
  */
 json_t *qn_json_text(const char *bytes, size_t n);
+
+/**
+ * Appends a value as JSON text. Not by json_dumps(): Jansson does not look whether an object's name found room in its
+ * own buffer, and leaves the name out when memory is short.
+ * @param value NULL fails
+ * @param flags Jansson's
+ * @return false when memory is short (b->has_failed tells, and stays) or the value cannot be written: a string that is
+ *         not UTF-8, a circle, a top value that is neither array nor object without JSON_ENCODE_ANY
+ */
+bool qn_json_append(qn_buffer *b, const json_t *value, size_t flags);
+
+/** As qn_json_append(), a text of its own; free() it. @return NULL when that fails */
+char *qn_json_dump(const json_t *value, size_t flags);
 
 /** The string at key, or NULL when it is absent, null or of another type. Borrowed. object may be NULL. */
 const char *qn_json_string(const json_t *object, const char *key);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* compare_command.c: `quern compare`, how two models differ, worst tensors first. */
+#include "base/json.h"
 #include "cli/commands.h"
 #include "cli/document.h"
 #include "cli/interrupt.h"
@@ -34,7 +35,7 @@ static void print_names(const qn_terminal *to, const char *label, const json_t *
 }
 
 static char *shape_text(const json_t *shape) {
-    return shape == NULL ? NULL : json_dumps(shape, JSON_ENCODE_ANY);
+    return shape == NULL ? NULL : qn_json_dump(shape, JSON_ENCODE_ANY);
 }
 
 static void print_shapes(const qn_terminal *to, const json_t *list) {

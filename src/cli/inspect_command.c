@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* inspect_command.c: `quern inspect`, what a model file or folder is. */
-#include "base/buffer.h"
+#include "base/json.h"
 #include "cli/commands.h"
 #include "cli/document.h"
 #include "cli/table.h"
@@ -103,7 +103,7 @@ static void print_hyperparameters(const qn_terminal *to, json_t *parameters) {
         } else if (json_is_string(value)) {
             qn_print_fact(to, label, "%s", json_string_value(value));
         } else {
-            char *text = json_dumps(value, JSON_ENCODE_ANY | JSON_REAL_PRECISION(7));
+            char *text = qn_json_dump(value, JSON_ENCODE_ANY | JSON_REAL_PRECISION(7));
             qn_print_fact(to, label, "%s", text == NULL ? "" : text);
             free(text);
         }
@@ -232,7 +232,7 @@ static void add_value(qn_table *table, const json_t *item) {
     const uint64_t n = qn_field_u64(item, "n");
     char *dumped = json_is_string(value) || value == NULL
         ? NULL
-        : json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT | JSON_REAL_PRECISION(9));
+        : qn_json_dump(value, JSON_ENCODE_ANY | JSON_COMPACT | JSON_REAL_PRECISION(9));
     const char *text = json_is_string(value) ? json_string_value(value) : dumped == NULL ? "" : dumped;
     const size_t shown = strlen(text) > MAX_VALUE ? MAX_VALUE : strlen(text);
     char count[48] = "";

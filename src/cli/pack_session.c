@@ -4,6 +4,7 @@
 
 #include "base/buffer.h"
 #include "base/file.h"
+#include "base/json.h"
 #include "cli/document.h"
 #include "cli/interrupt.h"
 #include "cli/pack_report.h"
@@ -259,7 +260,7 @@ static void on_event(void *user, const qn_event *event) {
 static void send_failure(session *se, qn_status status, const qn_error *err) {
     json_t *o = json_pack("{s:s, s:s, s:s}", "event", "failed", "status", qn_status_name(status), "message",
                           err->message);
-    char *line = o == NULL ? NULL : json_dumps(o, JSON_COMPACT);
+    char *line = o == NULL ? NULL : qn_json_dump(o, JSON_COMPACT);
     send_line(se, line);
     free(line);
     json_decref(o);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* types_command.c: `quern types`, the table of element types. */
+#include "base/json.h"
 #include "cli/commands.h"
 #include "cli/document.h"
 #include "cli/table.h"
@@ -81,34 +82,36 @@ static void print_tensors(const uint32_t *ids, size_t n) {
     qn_table_free(table);
 }
 
-static json_t *tensors_json(const uint32_t *ids, size_t n) {
+static json_t *tensors_json(const uint32_t *ids, size_t n, bool *has_failed) {
     json_t *list = json_array();
     for (size_t i = 0; i < n; i++) {
         const qn_dtype_info *info = qn_dtype_get(ids[i]);
-        (void)json_array_append_new(list,
-                                    json_pack("{s:s, s:i, s:f, s:i, s:i, s:b, s:b}", "name", info->name, "id",
-                                              (int)ids[i], "bits_per_weight", bits_of(info), "block_len",
-                                              (int)info->block_len, "block_bytes", (int)info->block_bytes, "reads",
-                                              info->has_decoder, "writes", info->has_encoder));
+        json_t *row = json_pack("{s:s, s:i, s:f, s:i, s:i, s:b, s:b}", "name", info->name, "id", (int)ids[i],
+                                "bits_per_weight", bits_of(info), "block_len", (int)info->block_len, "block_bytes",
+                                (int)info->block_bytes, "reads", info->has_decoder, "writes", info->has_encoder);
+        *has_failed = json_array_append_new(list, row) != 0 || *has_failed;
     }
     return list;
 }
 
-static json_t *files_json(void) {
+static json_t *files_json(bool *has_failed) {
     json_t *list = json_array();
     qn_file_type file;
     for (size_t i = 0; qn_file_type_at(i, &file); i++) {
-        (void)json_array_append_new(list,
-                                    json_pack("{s:s, s:s, s:b}", "name", file.name, "base",
-                                              qn_dtype_get((uint32_t)file.base)->name, "needs_imatrix",
-                                              file.needs_imatrix));
+        json_t *row = json_pack("{s:s, s:s, s:b}", "name", file.name, "base", qn_dtype_get((uint32_t)file.base)->name,
+                                "needs_imatrix", file.needs_imatrix);
+        *has_failed = json_array_append_new(list, row) != 0 || *has_failed;
     }
     return list;
 }
 
 static qn_status print_json(const uint32_t *ids, size_t n, qn_error *err) {
-    json_t *document = json_pack("{s:o, s:o}", "files", files_json(), "tensors", tensors_json(ids, n));
-    char *text = document == NULL ? NULL : json_dumps(document, JSON_INDENT(2) | JSON_REAL_PRECISION(9));
+    bool has_failed = false;
+    json_t *files = files_json(&has_failed);
+    json_t *tensors = tensors_json(ids, n, &has_failed);
+    json_t *document = json_pack("{s:o, s:o}", "files", files, "tensors", tensors);
+    char *text = has_failed || document == NULL ? NULL
+                                                : qn_json_dump(document, JSON_INDENT(2) | JSON_REAL_PRECISION(9));
     json_decref(document);
     if (text == NULL) {
         return qn_fail_nomem(err, "types", n);

@@ -26,15 +26,16 @@ static const char *type_name(qn_dtype type) {
 
 /* A name as a JSON string. */
 static qn_status put_name(qn_buffer *b, const char *name, qn_error *err) {
-    json_t *string = json_string(name);
-    char *text = string == NULL ? NULL : json_dumps(string, JSON_ENCODE_ANY | JSON_ENSURE_ASCII);
+    json_t *string = json_string_nocheck(name);
+    const bool is_put = qn_json_append(b, string, JSON_ENCODE_ANY | JSON_ENSURE_ASCII);
+    const bool was_short = string == NULL || b->has_failed;
     json_decref(string);
-    if (text == NULL) {
-        return qn_fail(err, QN_E_RANGE, "tensor '%s': its name is not UTF-8", qn_shown_name(name, strlen(name)).text);
+    if (was_short) {
+        return qn_fail_nomem(err, "tensor names", 0);
     }
-    qn_buffer_text(b, text);
-    free(text);
-    return QN_OK;
+    return is_put
+        ? QN_OK
+        : qn_fail(err, QN_E_RANGE, "tensor '%s': its name is not UTF-8", qn_shown_name(name, strlen(name)).text);
 }
 
 /* One member of the header. next: where the tensor's data begin in the data section; moved behind them. */

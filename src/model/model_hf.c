@@ -56,7 +56,7 @@ static qn_status write_config(qn_model *model, const qn_model_request *request, 
                     model->path);
     }
     QN_TRY(qn_arch_config(&source, &config, err));
-    char *text = json_dumps(config, JSON_INDENT(2) | JSON_REAL_PRECISION(9)); /* numbers that were float32 */
+    char *text = qn_json_dump(config, JSON_INDENT(2) | JSON_REAL_PRECISION(9)); /* numbers that were float32 */
     json_decref(config);
     const char *copy = text == NULL ? NULL : qn_arena_printf(model->arena, "%s\n", text);
     free(text);

@@ -129,21 +129,24 @@ static bool apply_changes(const config_changes *c, const qn_model *model, const 
     return fits;
 }
 
-/* JSON text with as few digits as give the same numbers again; free it. */
+/* JSON text with as few digits as give the same numbers again; free it. NULL when memory is short. */
 static char *dump(const json_t *config) {
-    char *text = NULL;
     for (int digits = 15; digits <= 17; digits++) {
         json_error_t error;
-        free(text);
-        text = json_dumps(config, JSON_INDENT(2) | JSON_REAL_PRECISION(digits));
-        json_t *again = text == NULL ? NULL : json_loads(text, 0, &error);
+        char *text = qn_json_dump(config, JSON_INDENT(2) | JSON_REAL_PRECISION(digits));
+        json_t *again = text == NULL ? NULL : qn_json_load_bytes(text, strlen(text), 0, &error);
+        const bool is_whole = again != NULL;
         const bool is_same = json_equal(again, config) == 1;
         json_decref(again);
-        if (is_same) {
-            break;
+        if (is_whole && (is_same || digits == 17)) {
+            return text;
+        }
+        free(text);
+        if (!is_whole) {
+            return NULL;
         }
     }
-    return text;
+    return NULL;
 }
 
 static qn_status put_config(side_list *list, const qn_model_request *request, const json_t *text,
@@ -233,17 +236,21 @@ static qn_status add_first(side_list *list, const char *name, uint64_t n_dirs, u
 }
 
 /* Whether a folder's tokenizer_config.json holds a template: then template files of later folders do not count. */
-static bool has_template(const side_list *list, uint64_t dir) {
-    const char *path = dir >= list->n_dirs ? NULL
-                                           : qn_path_join(list->model->arena, list->dirs[dir], "tokenizer_config.json");
+static qn_status has_template(const side_list *list, uint64_t dir, bool *has, qn_error *err) {
     json_t *config = NULL;
-    if (path == NULL || qn_json_load_object(path, 64 << 20, &config, NULL) != QN_OK) {
-        return false;
+    *has = false;
+    if (dir >= list->n_dirs) {
+        return QN_OK;
     }
+    const char *path = qn_path_join(list->model->arena, list->dirs[dir], "tokenizer_config.json");
+    if (path == NULL) {
+        return qn_fail_nomem(err, list->dirs[dir], 0);
+    }
+    QN_TRY(qn_json_load_object(path, 64 << 20, &config, err));
     const json_t *template = json_object_get(config, "chat_template");
-    const bool has = template != NULL && !json_is_null(template);
+    *has = template != NULL && !json_is_null(template);
     json_decref(config);
-    return has;
+    return QN_OK;
 }
 
 static qn_status add_tokenizer(side_list *list, qn_error *err) {
@@ -257,7 +264,9 @@ static qn_status add_tokenizer(side_list *list, qn_error *err) {
         QN_TRY(add_first(list, others[i], list->n_dirs, &from, err));
         of_config = strcmp(others[i], "tokenizer_config.json") == 0 ? from : of_config;
     }
-    const uint64_t n_dirs = has_template(list, of_config) ? of_config + 1 : list->n_dirs;
+    bool has = false;
+    QN_TRY(has_template(list, of_config, &has, err));
+    const uint64_t n_dirs = has ? of_config + 1 : list->n_dirs;
     for (size_t i = 0; i < N_OF(templates); i++) {
         QN_TRY(add_first(list, templates[i], n_dirs, &from, err));
     }

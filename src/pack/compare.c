@@ -301,7 +301,7 @@ qn_status qn_compare(const char *a, const char *b, qn_job *job, char **text, qn_
         status = report == NULL ? qn_fail_nomem(err, "compare", 0) : compare_models(model_a, model_b, job, report, err);
     }
     if (status == QN_OK) {
-        *text = json_dumps(report, JSON_INDENT(2) | JSON_REAL_PRECISION(9));
+        *text = qn_json_dump(report, JSON_INDENT(2) | JSON_REAL_PRECISION(9));
         status = *text == NULL ? qn_fail_nomem(err, "compare", 0) : QN_OK;
     }
     json_decref(report);

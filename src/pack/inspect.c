@@ -277,7 +277,7 @@ qn_status qn_inspect(const char *path, uint64_t n_ctx, char **text, qn_error *er
     }
     qn_inspection d = {0};
     json_t *o = describe(&s, n_ctx, &d);
-    *text = d.has_failed ? NULL : json_dumps(o, JSON_INDENT(2) | JSON_REAL_PRECISION(15));
+    *text = d.has_failed ? NULL : qn_json_dump(o, JSON_INDENT(2) | JSON_REAL_PRECISION(15));
     json_decref(o);
     close_subject(&s);
     return *text == NULL ? qn_fail_nomem(err, path, 0) : QN_OK;

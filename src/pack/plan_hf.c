@@ -90,7 +90,7 @@ static qn_status add_index(qn_plan *plan, qn_plan_output *output, const uint64_t
     }
     json_t *index = json_pack("{s:{s:I}, s:O}", "metadata", "total_size", (json_int_t)output->tensor_bytes,
                               "weight_map", map);
-    char *text = has_failed || index == NULL ? NULL : json_dumps(index, JSON_INDENT(2) | JSON_SORT_KEYS);
+    char *text = has_failed || index == NULL ? NULL : qn_json_dump(index, JSON_INDENT(2) | JSON_SORT_KEYS);
     json_decref(index);
     json_decref(map);
     if (text == NULL) {

@@ -191,7 +191,7 @@ qn_status qn_plan_json(const qn_plan *plan, char **text, qn_error *err) {
         push(&m, outputs, output_json(&m, plan, &plan->outputs[i]));
     }
     put(&m, o, "outputs", outputs);
-    *text = m.has_failed ? NULL : json_dumps(o, JSON_INDENT(2) | JSON_REAL_PRECISION(9));
+    *text = m.has_failed ? NULL : qn_json_dump(o, JSON_INDENT(2) | JSON_REAL_PRECISION(9));
     json_decref(o);
     return *text == NULL ? qn_fail_nomem(err, "plan as JSON", 0) : QN_OK;
 }

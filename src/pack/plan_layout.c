@@ -36,16 +36,30 @@ static qn_status tensor_sizes(qn_plan *plan, const qn_plan_output *output, uint6
     return QN_OK;
 }
 
+/* Whether the importance matrix has a say in an output's bytes. Of one without types yet it is assumed. */
+static bool uses_imatrix(const qn_plan *plan, const qn_plan_output *output) {
+    if (plan->imatrix == NULL || output->target == NULL || output->target == &qn_copy_target) {
+        return false;
+    }
+    for (uint64_t i = 0; output->tensors != NULL && i < plan->model->n_tensors; i++) {
+        if (plan->importance[i] != NULL && qn_dtype_get((uint32_t)output->tensors[i].type)->is_quantized) {
+            return true;
+        }
+    }
+    return output->tensors == NULL;
+}
+
 /* What a job's importance matrix was stands in the files it was used for. */
-static bool is_of_imatrix(const qn_plan *plan, const qn_plan_output *output, const char *key) {
-    return plan->imatrix != NULL && output->target == NULL && strncmp(key, "quantize.imatrix.", 17) == 0;
+static bool is_of_imatrix(const char *key) {
+    return strncmp(key, "quantize.imatrix.", 17) == 0;
 }
 
 /* The metadata of file no of count: everything in the first, where it stands in every one of a set. */
 static qn_meta meta_of(const qn_plan *plan, const qn_plan_output *output, uint64_t no, uint64_t count) {
     qn_meta meta = qn_meta_new(plan->arena);
+    const bool hides = plan->imatrix != NULL && !uses_imatrix(plan, output);
     for (uint64_t i = 0; no == 0 && i < plan->model->meta.n; i++) {
-        if (is_of_imatrix(plan, output, plan->model->meta.entries[i].key)) {
+        if (hides && is_of_imatrix(plan->model->meta.entries[i].key)) {
             continue;
         }
         qn_meta_set(&meta, plan->model->meta.entries[i].key, plan->model->meta.entries[i].value);

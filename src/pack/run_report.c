@@ -107,7 +107,7 @@ qn_status qn_list_run(const char *dir, char **text, qn_error *err) {
     json_t *value = run_value(run);
     qn_run_close(run);
     /* 15 digits: 0.0404 is written as 0.0404, not as 0.040399999999999998. */
-    char *dumped = value == NULL ? NULL : json_dumps(value, JSON_INDENT(2) | JSON_REAL_PRECISION(15));
+    char *dumped = value == NULL ? NULL : qn_json_dump(value, JSON_INDENT(2) | JSON_REAL_PRECISION(15));
     json_decref(value);
     if (dumped == NULL) {
         return qn_fail_nomem(err, dir, 0);

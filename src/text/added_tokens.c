@@ -32,7 +32,7 @@ bool qn_looks_special(const char *text, size_t len) {
 static qn_status check_id(const json_t *value, const char *where, const char *list, const char *text, uint64_t *id,
                           qn_error *err) {
     if (!qn_json_value_u64(value, id) || *id >= QN_MAX_TOKENS) {
-        char *found = json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT);
+        char *found = qn_json_dump(value, JSON_ENCODE_ANY | JSON_COMPACT);
         const qn_status status = qn_fail(err, QN_E_FORMAT,
                                          "%s: %s: the id of '%.64s' is %.40s; a number from 0 to %d is expected", where,
                                          list, text, found == NULL ? "missing" : found, (int)QN_MAX_TOKENS - 1);

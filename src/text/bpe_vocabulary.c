@@ -95,7 +95,7 @@ qn_status qn_bpe_read_map(const json_t *map, const char *where, qn_token_list *l
     json_object_foreach((json_t *)map, text, value) {
         uint64_t id = 0;
         if (!qn_json_value_u64(value, &id) || id >= QN_MAX_TOKENS) {
-            char *found = json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT);
+            char *found = qn_json_dump(value, JSON_ENCODE_ANY | JSON_COMPACT);
             const qn_status status = qn_fail(err, QN_E_FORMAT,
                                              "%s: the id of token '%.64s' is %.40s; a number from 0 to %d is expected",
                                              where, text, found == NULL ? "?" : found, (int)QN_MAX_TOKENS - 1);

@@ -45,17 +45,9 @@ json_t *qn_added_token_json(const qn_vocab_layout *layout, uint64_t id, bool has
     return token;
 }
 
-/* For json_dump_callback(). */
-static int append_dumped(const char *bytes, size_t n, void *user) {
-    qn_buffer *b = user;
-    qn_buffer_append(b, bytes, n);
-    return b->has_failed ? -1 : 0;
-}
-
 qn_status qn_json_write(json_t *document, size_t flags, qn_arena *arena, qn_text *out, qn_error *err) {
     qn_buffer b = {0};
-    /* Not json_dumps(): Jansson does not look whether a name found room in its own buffer. This one remembers. */
-    const bool is_dumped = document != NULL && json_dump_callback(document, append_dumped, &b, flags) == 0;
+    const bool is_dumped = qn_json_append(&b, document, flags);
     json_decref(document);
     qn_buffer_text(&b, "\n");
     char *copy = is_dumped && !b.has_failed ? qn_arena_copy(arena, b.data, b.len) : NULL;

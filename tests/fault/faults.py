@@ -1,16 +1,19 @@
 # SPDX-License-Identifier: MIT
-"""What the fault tests share: packing under a fault, and the two promises that every fault must leave whole.
+"""What the fault tests share: commands under a fault, and the two promises that every fault must leave whole.
 
 The promises: the program never dies of a signal and says why it failed; a file under a final name is whole, which here
 means equal, byte for byte, to that of an undisturbed run.
 """
 import hashlib
+import json
 import os
 import shutil
+import struct
 import subprocess
 import sys
 import tempfile
 import traceback
+from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -39,13 +42,60 @@ def shim():
     return Path(os.environ.get("QUERN_FAULT_SHIM") or build_dir() / "tests" / "libqnfault.so").resolve()
 
 
-def sample_args(out):
-    """The sample's own job; one thread, so that the n-th call is the same call every time."""
-    return [BASE, "--run", RUN, "-t", "Q4_K_M,Q8_0,F16", "--name", "sample", "--threads", "1", "-o", out]
+@dataclass(frozen=True)
+class Job:
+    """A command that writes files; one thread, so that the n-th call is the same call every time."""
+
+    name: str
+    words: tuple  # command and arguments, without the folder
+    n_outputs: int
+    n_points: int  # of 12: how often it is tried where the sample's own job is tried 12 times
+
+    def args(self, out):
+        return [*self.words, "--threads", "1", "-o", out]
+
+
+SAMPLE = Job("pack", ("pack", BASE, "--run", RUN, "-t", "Q4_K_M,Q8_0,F16", "--name", "sample"), 3, 12)
+
+
+def write_imatrix(path, model):
+    """An importance matrix of a model's layers, in the older format: names, calls, sums of squares."""
+    code, out, err = quern("pack", model, "-t", "F16", "--dry-run", "--json", "-o", path.parent)
+    if code != 0:
+        raise Broken(f"no plan of the sample: {err.strip()}")
+    tensors = [t for t in json.loads(out)["outputs"][0]["tensors"] if t["name"].startswith("blk.") and
+               len(t["shape"]) == 2]
+    data = struct.pack("<i", len(tensors))
+    for t in tensors:
+        name, n = t["name"].encode(), t["shape"][1]
+        data += struct.pack("<i", len(name)) + name + struct.pack("<ii", 4, n)
+        data += struct.pack(f"<{n}f", *(1.0 + i % 7 for i in range(n)))
+    data += struct.pack("<ii", 4, 4) + b"text"
+    path.write_bytes(data)
+
+
+def jobs_of_sample(tmp):
+    """The sample's jobs by the other commands; makes their inputs below tmp."""
+    tmp.mkdir(exist_ok=True)
+    imatrix, source, shards = tmp / "imatrix.dat", tmp / "sample-F16.gguf", tmp / "shards"
+    write_imatrix(imatrix, BASE)
+    for args in (("pack", BASE, "-t", "F16", "--name", "sample", "-o", tmp),
+                 ("split", source, "--max-size", "2M", "-o", shards)):
+        code, _, err = quern(*args)
+        if code != 0:
+            raise Broken(f"quern {args[0]}: exit code {code}: {err.strip()}")
+    first = sorted(shards.iterdir())[0]
+    return [
+        Job("quantize", ("quantize", source, "-t", "Q4_K_M,IQ4_NL", "--imatrix", imatrix), 2, 4),
+        Job("quantize to a size", ("quantize", source, "--target-bpw", "5", "--imatrix", imatrix), 1, 1),
+        Job("export", ("export", source, "--outtype", "f16", "--max-shard-size", "3M"), 11, 4),
+        Job("merge", ("merge", BASE, "--run", RUN, "--outtype", "bf16", "--max-shard-size", "3M"), 9, 3),
+        Job("join", ("join", first), 1, 3),
+    ]
 
 
 def command(*args):
-    return [str(quern_bin()), "pack", *map(str, args)]
+    return [str(quern_bin()), *map(str, args)]
 
 
 def environment(fault=None, count_file=None):
@@ -59,29 +109,40 @@ def environment(fault=None, count_file=None):
     return env
 
 
-def pack(*args, fault=None, count_file=None, timeout=120):
-    """Runs `quern pack`; (exit code, stderr). A hang raises Broken."""
+def quern(*args, fault=None, count_file=None, timeout=120):
+    """Runs a command; (exit code, stdout, stderr). A hang raises Broken."""
     try:
         done = subprocess.run(command(*args), capture_output=True, timeout=timeout, check=False,
                               env=environment(fault, count_file))
     except subprocess.TimeoutExpired as error:
         raise Broken(f"still running after {timeout} s") from error
-    return done.returncode, done.stderr.decode("utf-8", "replace")
+    return done.returncode, done.stdout.decode("utf-8", "replace"), done.stderr.decode("utf-8", "replace")
+
+
+def run_quietly(*args, fault=None):
+    """As quern(), without stdout."""
+    code, _, err = quern(*args, fault=fault)
+    return code, err
 
 
 def count_calls(tmp, args):
     """How often an undisturbed run makes each kind of call."""
     path = tmp / "counts"
-    code, err = pack(*args, count_file=path)
+    code, _, err = quern(*args, count_file=path)
     if code != 0:
         raise Broken(f"an undisturbed run failed with exit code {code}: {err.strip()}")
     return {name: int(n) for name, n in (line.split() for line in path.read_text().splitlines())}
 
 
+def is_unfinished(path):
+    """Whether a file is one that a job goes on from."""
+    return path.suffix == ".part" or path.name.endswith(".quern-journal")
+
+
 def digests(out):
     """The finished files of a folder: name to SHA-256."""
     found = {}
-    for path in sorted(Path(out).glob("*.gguf")):
+    for path in sorted(p for p in Path(out).glob("*") if not is_unfinished(p)):
         with open(path, "rb") as file:
             found[path.name] = hashlib.file_digest(file, "sha256").hexdigest()
     return found
@@ -111,23 +172,34 @@ def check_exit(code, err):
         raise Broken("failed without a message")
 
 
-def try_fault(tmp, args_of, fault, wanted):
+def try_fault(tmp, job, fault, wanted, runs_again):
     """One run under a fault in a fresh folder: both promises; then True when it failed, False when it was harmless."""
     out = tmp / "out"
     shutil.rmtree(out, ignore_errors=True)
-    code, err = pack(*args_of(out), fault=fault)
+    code, err = run_quietly(*job.args(out), fault=fault)
     check_exit(code, err)
     check_whole(out, wanted)
     if code == 0 and digests(out) != wanted:
         raise Broken("exit code 0, but the outputs are not all there")
+    check_useful(out)
+    if code != 0 and runs_again:
+        check_resumes(out, job.args(out), wanted)
     return code != 0
+
+
+def check_useful(out):
+    """What stays unfinished can be gone on from: .part files without a journal are only in the way."""
+    names = [p.name for p in out.iterdir()] if out.exists() else []
+    parts = [name for name in names if name.endswith(".part")]
+    if parts and not any(name.endswith(".quern-journal") for name in names):
+        raise Broken(f"{parts[:3]} stay without a journal")
 
 
 def check_resumes(out, args, wanted):
     """A rerun without faults ends well and in the same bytes, with nothing left beside them."""
-    if digests(out) == wanted and sorted(p.name for p in Path(out).iterdir()) == sorted(wanted):
+    if digests(out) == wanted and not any(is_unfinished(p) for p in Path(out).iterdir()):
         return  # it had ended: nothing is left to do, and a rerun would be asked for --force
-    code, err = pack(*args)
+    code, err = run_quietly(*args)
     if code != 0:
         raise Broken(f"the rerun failed with exit code {code}: {err.strip()[-500:]}")
     if digests(out) != wanted:
@@ -141,6 +213,8 @@ def spread(total, n_points):
     """Up to n_points call numbers between 1 and total: both ends, and evenly between."""
     if total <= n_points:
         return list(range(1, total + 1))
+    if n_points == 1:
+        return [(total + 1) // 2]
     return sorted({1 + round(i * (total - 1) / (n_points - 1)) for i in range(n_points)})
 
 

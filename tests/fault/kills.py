@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Kills a pack at random moments: no half file under a final name, and the rerun ends in the same bytes."""
+"""Kills jobs at random moments: no half file under a final name, and the rerun ends in the same bytes."""
 import os
 import random
 import shutil
@@ -11,11 +11,19 @@ import make_model
 
 
 def pack_args(model, out):
-    return [model, "-t", "Q4_K_M,Q8_0,BF16", "--name", "big", "-o", out]
+    return ["pack", model, "-t", "Q4_K_M,Q8_0,BF16", "--name", "big", "-o", out]
+
+
+def quantize_args(model, out):
+    return ["quantize", model, "-t", "Q5_K_M,IQ4_NL", "-o", out]
+
+
+def export_args(model, out):
+    return ["export", model, "--outtype", "f32", "--max-shard-size", "20M", "-o", out]
 
 
 def kill_after(args, delay_s):
-    """Starts a pack and kills it; False when it had ended before."""
+    """Starts a job and kills it; False when it had ended before."""
     process = subprocess.Popen(faults.command(*args), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
                                env=faults.environment())
     try:
@@ -35,17 +43,28 @@ def try_kills(tmp, n_kills):
     rng = random.Random(seed)
     model = tmp / "model"
     size = make_model.make_model(model, 10)
+    print(f"seed {seed}, {size} bytes of weights", flush=True)
+    kill_jobs(tmp, lambda out: pack_args(model, out), rng, n_kills)
+    packed = tmp / "big-BF16.gguf"
+    (tmp / "reference" / packed.name).rename(packed)
+    for args_of in (quantize_args, export_args):
+        kill_jobs(tmp, lambda out, args_of=args_of: args_of(packed, out), rng, max(1, n_kills * 2 // 5))
+    return 0
+
+
+def kill_jobs(tmp, args_of, rng, n_kills):
+    """Kills one job n_kills times; the undisturbed run's files stay in tmp/reference."""
     reference = tmp / "reference"
+    shutil.rmtree(reference, ignore_errors=True)
     began = time.monotonic()
-    code, err = faults.pack(*pack_args(model, reference))
+    code, err = faults.run_quietly(*args_of(reference))
     duration = time.monotonic() - began
     if code != 0:
         raise faults.Broken(f"an undisturbed run failed with exit code {code}: {err.strip()[-500:]}")
     wanted = faults.digests(reference)
-    print(f"seed {seed}, {size} bytes of weights, an undisturbed run takes {duration:.2f} s", flush=True)
-
     out = tmp / "out"
-    args = pack_args(model, out)
+    args = args_of(out)
+    print(f"{args[0]}: an undisturbed run takes {duration:.2f} s", flush=True)
     n_done = n_early = 0
     while n_done < n_kills:
         shutil.rmtree(out, ignore_errors=True)
@@ -60,4 +79,3 @@ def try_kills(tmp, n_kills):
         print(f"kill {n_done} after {delay_s:.3f} s: under final names {finished}", flush=True)
         faults.check_whole(out, wanted)
         faults.check_resumes(out, args, wanted)
-    return 0

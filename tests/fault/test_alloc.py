@@ -3,5 +3,5 @@
 import call_faults
 import faults
 
-faults.run(lambda tmp: call_faults.try_calls(tmp, [("malloc", "")], 40) or
-           call_faults.try_calls(tmp / "lasting", [("malloc", "+")], 8))
+faults.run(lambda tmp: call_faults.try_jobs(tmp, [("malloc", "")], 40) or
+           call_faults.try_calls(tmp / "lasting", faults.SAMPLE, [("malloc", "+")], 8))

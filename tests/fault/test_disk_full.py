@@ -14,7 +14,7 @@ def main(tmp):
         raise faults.Skip(f"mount is not permitted here: {mounted.stderr.decode().strip()}")
     try:
         out = small / "out"
-        code, err = faults.pack(*faults.sample_args(out))
+        code, err = faults.run_quietly(*faults.SAMPLE.args(out))
         print(err.strip())
         if code != 1:
             raise faults.Broken(f"exit code {code}, expected 1")

@@ -5,4 +5,4 @@ import faults
 
 KINDS = [("pread", ""), ("pwrite", ""), ("pwrite", ":ENOSPC"), ("fsync", ""), ("rename", "")]
 
-faults.run(lambda tmp: call_faults.try_calls(tmp, KINDS, 12))
+faults.run(lambda tmp: call_faults.try_jobs(tmp, KINDS, 12))

@@ -6,21 +6,27 @@ import faults
 
 
 def main(tmp):
+    for job in (faults.SAMPLE, *faults.jobs_of_sample(tmp / "inputs")):
+        fill_disk(tmp / job.name, job)
+    return 0
+
+
+def fill_disk(tmp, job):
+    tmp.mkdir()
     reference, out = tmp / "reference", tmp / "out"
-    total = faults.count_calls(tmp, faults.sample_args(reference))["pwrite"]
+    total = faults.count_calls(tmp, job.args(reference))["pwrite"]
     wanted = faults.digests(reference)
-    for n in faults.spread(total, 6):
+    for n in faults.spread(total, max(1, job.n_points // 2)):
         shutil.rmtree(out, ignore_errors=True)
-        args = faults.sample_args(out)
-        code, err = faults.pack(*args, fault=f"pwrite:{n}+:ENOSPC")
+        args = job.args(out)
+        code, err = faults.run_quietly(*args, fault=f"pwrite:{n}+:ENOSPC")
         if code != 1:
-            raise faults.Broken(f"write {n} and all after it found no space: exit code {code}, expected 1")
+            raise faults.Broken(f"{job.name}: write {n} and all after it found no space: exit code {code}, expected 1")
         if "space" not in err.lower():
-            raise faults.Broken(f"the message does not speak of space: {err.strip()[-300:]}")
+            raise faults.Broken(f"{job.name}: the message does not speak of space: {err.strip()[-300:]}")
         faults.check_whole(out, wanted)
         faults.check_resumes(out, args, wanted)
-    print(f"{total} writes in an undisturbed run")
-    return 0
+    print(f"{job.name}: {total} writes in an undisturbed run")
 
 
 faults.run(main)

@@ -178,6 +178,51 @@ static void any_bytes_become_text(void **state) {
     json_decref(nul);
 }
 
+static void values_become_text(void **state) {
+    (void)state;
+    json_t *value = json_pack("{s:[i, s], s:{s:b}}", "a", 1, "\xc3\xa9\n", "b", "c", 1);
+    qn_buffer b = {0};
+    char *text = qn_json_dump(value, JSON_COMPACT);
+    char *theirs = json_dumps(value, JSON_COMPACT);
+    assert_string_equal(text, theirs);
+    free(text);
+    qn_buffer_text(&b, "= ");
+    assert_true(qn_json_append(&b, value, JSON_COMPACT));
+    text = qn_buffer_take_text(&b);
+    assert_string_equal(text + 2, theirs);
+    free(text);
+    free(theirs);
+    json_decref(value);
+    assert_null(qn_json_dump(NULL, JSON_COMPACT));
+    value = json_string_nocheck("\xff");
+    assert_null(qn_json_dump(value, JSON_ENCODE_ANY));
+    assert_false(qn_json_append(&b, value, JSON_ENCODE_ANY));
+    assert_false(b.has_failed);
+    qn_buffer_clear(&b);
+    json_decref(value);
+}
+
+static void *no_block(size_t size) {
+    (void)size;
+    return NULL;
+}
+
+static void short_memory_leaves_no_name_out(void **state) {
+    (void)state;
+    json_t *value = json_pack("{s:i}", "name", 1);
+    qn_buffer b = {.has_failed = true};
+    assert_false(qn_json_append(&b, value, JSON_COMPACT));
+    assert_null(b.data);
+    json_malloc_t old_malloc = NULL;
+    json_free_t old_free = NULL;
+    json_get_alloc_funcs(&old_malloc, &old_free);
+    json_set_alloc_funcs(no_block, old_free);
+    char *text = qn_json_dump(value, JSON_COMPACT);
+    json_set_alloc_funcs(old_malloc, old_free);
+    assert_null(text); /* Jansson's list of the objects it is in */
+    json_decref(value);
+}
+
 static void events_are_lines_of_json(void **state) {
     (void)state;
     const qn_event progress = {
@@ -203,6 +248,8 @@ int main(void) {
         cmocka_unit_test(files_are_limited_and_must_be_objects),
         cmocka_unit_test(deep_nesting_is_refused),
         cmocka_unit_test(any_bytes_become_text),
+        cmocka_unit_test(values_become_text),
+        cmocka_unit_test(short_memory_leaves_no_name_out),
         cmocka_unit_test(events_are_lines_of_json),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
