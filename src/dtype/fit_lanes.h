@@ -124,118 +124,142 @@ typedef struct affine_search {
     bool is_abs; /**< errors weigh |difference|, not its square */
 } affine_search;
 
-/* Sum of w·|s·q + m - x|^p. */
-LANE_FN lanes affine_error(const affine_search *how, const lane_row *x, const lane_row *w, const lane_row *q, lanes s,
-                           lanes m) {
-    lanes error = all(0.0F);
-    for (int e = 0; e < how->n; e++) {
-        const lanes diff = s * load(q[e]) + m - load(x[e]);
-        error += load(w[e]) * (how->is_abs ? magnitude(diff) : diff * diff);
+enum { MAX_AFFINE = 2 };
+
+/* Sum of w·|s·q + m - x|^p of each group. */
+LANE_FN void affine_errors(const affine_search *how, int n_groups, const lane_row *x, const lane_row *w,
+                           const lane_row *q, const lanes *s, const lanes *m, lanes *errors) {
+    for (int g = 0; g < n_groups; g++) {
+        errors[g] = all(0.0F);
     }
-    return error;
+#pragma GCC unroll 1
+    for (int e = 0; e < how->n; e++) {
+        for (int g = 0; g < n_groups; g++) {
+            const int at = g * how->n + e;
+            const lanes diff = s[g] * load(q[at]) + m[g] - load(x[at]);
+            errors[g] += load(w[at]) * (how->is_abs ? magnitude(diff) : diff * diff);
+        }
+    }
 }
 
-/** The lanes of one least-squares problem of routine B. */
+/** The least-squares problems of routine B, a group each. */
 typedef struct affine_sums {
-    lanes w, x, q, qq, qx;
+    lanes w[MAX_AFFINE], x[MAX_AFFINE], q[MAX_AFFINE], qq[MAX_AFFINE], qx[MAX_AFFINE];
 } affine_sums;
 
-/* Codes for an inverse scale and a minimum, and the sums over them. */
-LANE_FN void affine_codes(const affine_search *how, const lane_row *x, const lane_row *w, lanes inverse, lanes minimum,
-                          lane_row *q, affine_sums *sums) {
-    sums->q = all(0.0F);
-    sums->qq = all(0.0F);
-    sums->qx = all(0.0F);
+/* Codes for each group's inverse scale and minimum, and the sums over them. */
+LANE_FN void affine_codes(const affine_search *how, int n_groups, const lane_row *x, const lane_row *w,
+                          const lanes *inverse, const lanes *minimum, lane_row *q, affine_sums *sums) {
+    for (int g = 0; g < n_groups; g++) {
+        sums->q[g] = sums->qq[g] = sums->qx[g] = all(0.0F);
+    }
+#pragma GCC unroll 1
     for (int e = 0; e < how->n; e++) {
-        const lanes v = load(x[e]);
-        const lanes code = nearest_within(inverse * (v - minimum), 0.0F, how->top);
-        const lanes wq = load(w[e]) * code;
-        store(q[e], code);
-        sums->q += wq;
-        sums->qq += wq * code;
-        sums->qx += wq * v;
+        for (int g = 0; g < n_groups; g++) {
+            const int at = g * how->n + e;
+            const lanes v = load(x[at]);
+            const lanes code = nearest_within(inverse[g] * (v - minimum[g]), 0.0F, how->top);
+            const lanes wq = load(w[at]) * code;
+            store(q[at], code);
+            sums->q[g] += wq;
+            sums->qq[g] += wq * code;
+            sums->qx[g] += wq * v;
+        }
     }
 }
 
-/** One group in routine B: the sums that stay, and the best so far. */
+/** Groups in routine B: the sums, and the best of each so far. */
 typedef struct affine_fit {
     affine_sums sums;
-    lanes high;
-    lanes inverse, from; /**< what the best codes were rounded with */
-    lanes error, scale, minimum;
+    lanes high[MAX_AFFINE];
+    lanes inverse[MAX_AFFINE], from[MAX_AFFINE]; /**< what the best codes were rounded with */
+    lanes error[MAX_AFFINE], scale[MAX_AFFINE], minimum[MAX_AFFINE];
 } affine_fit;
 
-/* The group's range, and its codes if they filled it. */
-LANE_FN void start_affine(const affine_search *how, const lane_row *x, const lane_row *w, lane_row *q,
-                          affine_fit *fit) {
+/* A group's range, and the inverse scale with which codes fill it. */
+LANE_FN void start_affine(const affine_search *how, int g, const lane_row *x, const lane_row *w, affine_fit *fit) {
     lanes low = load(x[0]);
-    fit->high = low;
-    fit->sums.w = load(w[0]);
-    fit->sums.x = fit->sums.w * low;
+    lanes high = low;
+    lanes sum_w = load(w[0]);
+    lanes sum_x = sum_w * low;
     for (int e = 1; e < how->n; e++) {
         const lanes v = load(x[e]);
         low = least(v, low);
-        fit->high = greatest(v, fit->high);
-        fit->sums.w += load(w[e]);
-        fit->sums.x += load(w[e]) * v;
+        high = greatest(v, high);
+        sum_w += load(w[e]);
+        sum_x += load(w[e]) * v;
     }
     low = least(all(0.0F), low);
+    fit->sums.w[g] = sum_w;
+    fit->sums.x[g] = sum_x;
+    fit->high[g] = high;
     /* A flat group has an infinite inverse: its scale is 0, its error too, and inf * 0 = NaN becomes code 0. */
-    fit->inverse = how->top / (fit->high - low);
-    fit->from = low;
-    fit->scale = 1.0F / fit->inverse;
-    fit->minimum = low;
-    affine_codes(how, x, w, fit->inverse, low, q, &fit->sums);
-    fit->error = affine_error(how, x, w, q, fit->scale, low);
+    fit->inverse[g] = how->top / (high - low);
+    fit->scale[g] = 1.0F / fit->inverse[g];
+    fit->from[g] = low;
+    fit->minimum[g] = low;
 }
 
-/* Scale and minimum for the codes of an inverse scale, kept where they are better. */
-LANE_FN void step_affine(const affine_search *how, const lane_row *x, const lane_row *w, float numerator, lane_row *q,
-                        affine_fit *fit) {
-    const lanes inverse = numerator / (fit->high - fit->minimum);
-    affine_sums *sums = &fit->sums;
-    affine_codes(how, x, w, inverse, fit->minimum, q, sums);
-    const lanes det = sums->w * sums->qq - sums->q * sums->q;
-    const lanes free_s = (sums->w * sums->qx - sums->x * sums->q) / det;
-    const lanes free_m = (sums->qq * sums->x - sums->q * sums->qx) / det;
+/* Least squares for the codes of the sums; false lanes have no solution. */
+LANE_FN int_lanes solve_affine(const affine_sums *sums, int g, lanes *s, lanes *m) {
+    const lanes det = sums->w[g] * sums->qq[g] - sums->q[g] * sums->q[g];
+    const lanes free_s = (sums->w[g] * sums->qx[g] - sums->x[g] * sums->q[g]) / det;
+    const lanes free_m = (sums->qq[g] * sums->x[g] - sums->q[g] * sums->qx[g]) / det;
     const int_lanes is_above = free_m > 0.0F;
-    const lanes s = select_lanes(is_above, sums->qx / sums->qq, free_s);
-    const lanes m = select_lanes(is_above, all(0.0F), free_m);
-    const lanes error = affine_error(how, x, w, q, s, m);
-    const int_lanes is_better = (det > 0.0F) & (error < fit->error);
-    fit->inverse = select_lanes(is_better, inverse, fit->inverse);
-    fit->from = select_lanes(is_better, fit->minimum, fit->from);
-    fit->error = select_lanes(is_better, error, fit->error);
-    fit->scale = select_lanes(is_better, s, fit->scale);
-    fit->minimum = select_lanes(is_better, m, fit->minimum);
+    *s = select_lanes(is_above, sums->qx[g] / sums->qq[g], free_s);
+    *m = select_lanes(is_above, all(0.0F), free_m);
+    return det > 0.0F;
 }
 
-enum { MAX_AFFINE = 2 };
+/* Scales and minima for the codes of the next inverse scales, kept where they are better. */
+LANE_FN void step_affine(const affine_search *how, int n_groups, const lane_row *x, const lane_row *w, float numerator,
+                         lane_row *q, affine_fit *fit) {
+    lanes inverse[MAX_AFFINE];
+    lanes s[MAX_AFFINE];
+    lanes m[MAX_AFFINE];
+    lanes error[MAX_AFFINE];
+    int_lanes is_solved[MAX_AFFINE];
+    for (int g = 0; g < n_groups; g++) {
+        inverse[g] = numerator / (fit->high[g] - fit->minimum[g]);
+    }
+    affine_codes(how, n_groups, x, w, inverse, fit->minimum, q, &fit->sums);
+    for (int g = 0; g < n_groups; g++) {
+        is_solved[g] = solve_affine(&fit->sums, g, &s[g], &m[g]);
+    }
+    affine_errors(how, n_groups, x, w, q, s, m, error);
+    for (int g = 0; g < n_groups; g++) {
+        const int_lanes is_better = is_solved[g] & (error[g] < fit->error[g]);
+        fit->inverse[g] = select_lanes(is_better, inverse[g], fit->inverse[g]);
+        fit->from[g] = select_lanes(is_better, fit->minimum[g], fit->from[g]);
+        fit->error[g] = select_lanes(is_better, error[g], fit->error[g]);
+        fit->scale[g] = select_lanes(is_better, s[g], fit->scale[g]);
+        fit->minimum[g] = select_lanes(is_better, m[g], fit->minimum[g]);
+    }
+}
 
 /**
  * Routine B for n_groups groups that follow each other in x, w and q. Fits x by scale·q + minimum, q in 0..top,
  * minimum <= 0: for a row of inverse scales solves the weighted least squares for both and keeps the pair with the
- * least error. Each try waits for the one before it: two groups side by side keep the processor busy.
+ * least error. Each try waits for the one before it, each sum for its last term: two groups side by side keep the
+ * processor busy, in loops that are not unrolled, so that their sums stay in registers.
  * @param depths minus each minimum, >= 0
  * @param scales 0, with codes 0, for a flat group
  */
 LANE_FN void fit_affine(const affine_search *how, int n_groups, const lane_row *x, const lane_row *w, lane_row *q,
                         lane_row *depths, lane_row *scales) {
-    affine_fit fits[MAX_AFFINE];
+    affine_fit fit;
     for (int g = 0; g < n_groups; g++) {
-        start_affine(how, x + g * how->n, w + g * how->n, q + g * how->n, &fits[g]);
+        start_affine(how, g, x + g * how->n, w + g * how->n, &fit);
     }
+    affine_codes(how, n_groups, x, w, fit.inverse, fit.from, q, &fit.sums);
+    affine_errors(how, n_groups, x, w, q, fit.scale, fit.minimum, fit.error);
     for (int i = 0; i <= how->n_steps; i++) {
-        const float numerator = how->first + how->step * (float)i + how->top;
-        for (int g = 0; g < n_groups; g++) {
-            step_affine(how, x + g * how->n, w + g * how->n, numerator, q + g * how->n, &fits[g]);
-        }
+        step_affine(how, n_groups, x, w, how->first + how->step * (float)i + how->top, q, &fit);
     }
+    affine_codes(how, n_groups, x, w, fit.inverse, fit.from, q, &fit.sums);
     for (int g = 0; g < n_groups; g++) {
-        affine_codes(how, x + g * how->n, w + g * how->n, fits[g].inverse, fits[g].from, q + g * how->n,
-                     &fits[g].sums);
-        store(depths[g], -fits[g].minimum);
-        store(scales[g], fits[g].scale);
+        store(depths[g], -fit.minimum[g]);
+        store(scales[g], fit.scale[g]);
     }
 }
 
@@ -325,8 +349,7 @@ LANE_FN lanes fit_positive(int n, float high, const lane_row *x, const lane_row 
 }
 
 /* a = sum of x·q and b = sum of q² for two inverse scales at once. */
-LANE_FN void even_sums(int n, float high, code_ends ends, const lane_row *x, const lanes *inverse, lanes *a,
-                       lanes *b) {
+LANE_FN void even_sums(int n, float high, code_ends ends, const lane_row *x, const lanes *inverse, lanes *a, lanes *b) {
     a[0] = a[1] = b[0] = b[1] = all(0.0F);
     for (int e = 0; e < n; e++) {
         const lanes v = load(x[e]);

@@ -57,8 +57,12 @@ LANE_FN int_lanes fit_fast(const lane_batch *batch, superblocks *s, bool is_six)
     const float high = is_six ? 32.0F : 4.0F;
     gather_superblocks(batch, s);
     for (int g = 0; g < MAX_GROUPS; g++) {
-        signed_weights(batch, s, g, 2.0F * s->mean_square, !is_six, w);
-        store(s->scales[g], fit_coarse(16, high, s->x + 16 * g, w));
+        if (is_six || batch->has_importance) {
+            signed_weights(batch, s, g, 2.0F * s->mean_square, !is_six, w);
+            store(s->scales[g], fit_coarse(16, high, s->x + 16 * g, w));
+        } else {
+            store(s->scales[g], fit_three_bits(16, s->x + 16 * g));
+        }
         for (int e = 16 * g; e < 16 * (g + 1); e++) {
             store(s->q[e], all(-high));
         }

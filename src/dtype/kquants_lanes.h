@@ -312,22 +312,22 @@ LANE_FN void write_q3_k(const lane_batch *batch, const superblocks *s, int_lanes
 
 /* Low nibbles (32 words) and high pairs (16 words) of Q6_K's codes, by the inverse of the formulas in decode.c. */
 LANE_FN void pack_six_bits(const superblocks *s, int_lanes *low_words, int_lanes *high_words) {
-    for (int i = 0; i < 32; i++) {
-        int_lanes bytes[4];
-        for (int k = 0; k < 4; k++) {
-            const int e = 128 * (i / 16) + 4 * (i % 16) + k;
-            bytes[k] = (code_at(s, e, 32.0F) & 15) | (code_at(s, e + 64, 32.0F) & 15) << 4;
-        }
-        low_words[i] = word_of(bytes[0], bytes[1], bytes[2], bytes[3]);
-    }
     for (int i = 0; i < 16; i++) {
-        int_lanes bytes[4];
+        int_lanes low[2] = {{0}, {0}};
+        int_lanes high = {0};
         for (int k = 0; k < 4; k++) {
             const int e = 128 * (i / 8) + 4 * (i % 8) + k;
-            bytes[k] = code_at(s, e, 32.0F) >> 4 | (code_at(s, e + 32, 32.0F) >> 4) << 2 |
-                (code_at(s, e + 64, 32.0F) >> 4) << 4 | (code_at(s, e + 96, 32.0F) >> 4) << 6;
+            int_lanes code[4];
+            for (int j = 0; j < 4; j++) {
+                code[j] = code_at(s, e + 32 * j, 32.0F);
+            }
+            low[0] |= ((code[0] & 15) | (code[2] & 15) << 4) << (8 * k);
+            low[1] |= ((code[1] & 15) | (code[3] & 15) << 4) << (8 * k);
+            high |= (code[0] >> 4 | (code[1] >> 4) << 2 | (code[2] >> 4) << 4 | (code[3] >> 4) << 6) << (8 * k);
         }
-        high_words[i] = word_of(bytes[0], bytes[1], bytes[2], bytes[3]);
+        low_words[16 * (i / 8) + i % 8] = low[0];
+        low_words[16 * (i / 8) + 8 + i % 8] = low[1];
+        high_words[i] = high;
     }
 }
 

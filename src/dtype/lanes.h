@@ -184,6 +184,27 @@ typedef struct lane_batch {
 /** Encodes one batch. */
 typedef void batch_fn(const lane_batch *batch);
 
+#if N_LANES == 8
+/** Transposes n elements, a multiple of 4, from each lane's place into rows: 4 elements of all lanes at a time. */
+LANE_FN void gather(const float *const from[N_LANES], size_t first, size_t n, lane_row *rows) {
+    for (size_t e = 0; e < n; e += 4) {
+        lanes pair[4]; /* four elements of lane k, and of lane k + 4 */
+        for (size_t k = 0; k < 4; k++) {
+            const __m128 low = _mm_loadu_ps(from[k] + first + e);
+            const __m128 high = _mm_loadu_ps(from[k + 4] + first + e);
+            pair[k] = (lanes)_mm256_insertf128_ps(_mm256_castps128_ps256(low), high, 1);
+        }
+        const lanes even_low = (lanes)_mm256_unpacklo_ps((__m256)pair[0], (__m256)pair[2]);
+        const lanes even_high = (lanes)_mm256_unpackhi_ps((__m256)pair[0], (__m256)pair[2]);
+        const lanes odd_low = (lanes)_mm256_unpacklo_ps((__m256)pair[1], (__m256)pair[3]);
+        const lanes odd_high = (lanes)_mm256_unpackhi_ps((__m256)pair[1], (__m256)pair[3]);
+        store(rows[e], (lanes)_mm256_unpacklo_ps((__m256)even_low, (__m256)odd_low));
+        store(rows[e + 1], (lanes)_mm256_unpackhi_ps((__m256)even_low, (__m256)odd_low));
+        store(rows[e + 2], (lanes)_mm256_unpacklo_ps((__m256)even_high, (__m256)odd_high));
+        store(rows[e + 3], (lanes)_mm256_unpackhi_ps((__m256)even_high, (__m256)odd_high));
+    }
+}
+#else
 /** Transposes n elements, a multiple of 4, from each lane's place into rows: 4 elements of 4 lanes at a time. */
 LANE_FN void gather(const float *const from[N_LANES], size_t first, size_t n, lane_row *rows) {
     typedef float quad __attribute__((vector_size(16)));
@@ -207,6 +228,7 @@ LANE_FN void gather(const float *const from[N_LANES], size_t first, size_t n, la
         }
     }
 }
+#endif
 
 /** Writes n words of each lane behind offset bytes of its block. */
 LANE_FN void scatter_words(const lane_batch *batch, size_t offset, const int_lanes *words, size_t n) {

@@ -21,6 +21,7 @@ TARGETS = {"Q4_0": 2, "Q4_1": 3, "Q8_0": 7, "Q5_0": 8, "Q5_1": 9, "Q2_K": 10, "Q
 QUICK = ("Q4_K_M", "Q3_K_M", "Q2_K", "Q5_0", "IQ4_XS", "IQ3_XXS", "IQ2_M", "TQ1_0", "MXFP4_MOE", "Q2_0", "BF16")
 NEED_IMATRIX = {"IQ2_XXS", "IQ2_XS", "IQ2_S", "IQ2_M", "IQ3_XXS", "IQ3_XS", "IQ1_S", "IQ1_M", "Q2_K_S"}
 OTHER_BYTES = {19, 29, 16, 17, 22, 18, 21}  # IQ1, IQ2, IQ3, by their ids
+OTHER_BYTES_PLAIN = OTHER_BYTES | {11}  # Q3_K too without importance
 
 
 def quantize(report, name, *args):
@@ -29,14 +30,15 @@ def quantize(report, name, *args):
     return code == 0 or report.case(name, False, f"exit {code}: {one_line(err)}")
 
 
-def compare(report, name, ours, theirs):
+def compare(report, name, ours, theirs, has_importance=False):
     """Types and bytes of two files' tensors, and the metadata that say what they are."""
     ours_meta, theirs_meta = read_metadata(ours), read_metadata(theirs)
     ours, theirs = read_tensors(ours), read_tensors(theirs)
     missing = set(theirs) ^ set(ours)
     pairs = {t: (ours[t], theirs[t]) for t in theirs if t in ours}
     wrong = [f"{t}: type {a[0]}, theirs {b[0]}" for t, (a, b) in pairs.items() if a[0] != b[0]]
-    differ = [t for t, (a, b) in pairs.items() if a[0] == b[0] and a[0] not in OTHER_BYTES and a[1] != b[1]]
+    differ = [t for t, (a, b) in pairs.items() if a[0] == b[0] and a[1] != b[1]
+              and a[0] not in (OTHER_BYTES if has_importance and t.startswith("blk.") else OTHER_BYTES_PLAIN)]
     keys = ["general.file_type", "general.architecture", "llama.block_count"]
     meta = [k for k in keys if ours_meta.get(k) != theirs_meta.get(k)]
     what = (f"tensors missing {sorted(missing)}" if missing else f"types: {wrong[:3]}" if wrong
@@ -76,7 +78,8 @@ def check_targets(report, source, tmp, targets, imatrix_file=None, imatrix=None)
     for target in names:
         theirs = tmp / "theirs.gguf"
         llama.quantize(source, theirs, TARGETS[target], imatrix=imatrix)
-        compare(report, f"{target}{', importance' if imatrix_file else ''}", out / f"m-{target}.gguf", theirs)
+        compare(report, f"{target}{', importance' if imatrix_file else ''}", out / f"m-{target}.gguf", theirs,
+                has_importance=imatrix_file is not None)
 
 
 def check_refusals(report, source, tmp):
