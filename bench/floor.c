@@ -143,8 +143,10 @@ static double affine_error(const group *raw, double top) {
     double best_inverse = top / (high - low);
     double best_t = -0.5 * top;
     const double base = best_inverse;
-    for (double rate = 0.75; rate < 2.5; rate *= 1.012) {
-        for (double t = -top; t <= 0; t += 0.25) {
+    for (int step = 0; step < 101; step++) { /* up to 2.5, by 1.2 % */
+        const double rate = 0.75 * pow(1.012, step);
+        for (int quarter = (int)(-4 * top); quarter <= 0; quarter++) {
+            const double t = 0.25 * quarter;
             const double error = affine_error_at(&g, top, base * rate, t);
             if (error < best) {
                 best = error;
@@ -317,8 +319,8 @@ static double grid_search(const grid_type *type, const group *g, double sign, do
         largest = fabs(g->x[e]) > largest ? fabs(g->x[e]) : largest;
     }
     const double base = sign * largest / (type->levels[type->n_levels - 1] + (type->is_shift ? 0.125 : 0));
-    for (double rate = 0.3; rate < 1.6; rate *= 1.04) {
-        double scale = base * rate;
+    for (int step = 0; step < 43; step++) { /* up to 1.6, by 4 % */
+        double scale = base * 0.3 * pow(1.04, step);
         const double error = grid_error_at(type, g, shift, &scale);
         if (error < best) {
             best = error;

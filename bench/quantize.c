@@ -4,7 +4,9 @@
  *
  *     quantize [--effort fast|normal|best] [--threads 2] [--no-floor] [TYPE...]
  *
- * A line for each type, plain and with importance, both on the same rows, one thread each, in turn:
+ * A line for each type, plain and with importance, both on the same rows, one thread each, in turn. Times are those of
+ * the thread on a processor, which others on the machine do not add to; the best of several rounds counts, the first
+ * of which, where ggml makes its tables, is not measured:
  *     Mw/s      our million weights a second, and its ratio to ggml's
  *     rmse      our root mean square error, as a ratio to ggml's
  *     weighted  the same with each square weighted by the importance
@@ -13,7 +15,7 @@
  *     way       how far of the way from ggml's error to the floor ours is, on the same rows as the floor
  *     copy      for types without a search: a plain read-convert-write of as many bytes takes this part of our time
  * Errors are sums over all distributions, each relative to its own size. --threads 2 adds how much faster two threads
- * are. Needs libggml-base.so in the folder that QUERN_LLAMA_LIBS names.
+ * are: the time of one over that of the busier of two that run at once. Needs libggml-base.so in the folder that QUERN_LLAMA_LIBS names.
  */
 #include "floor.h"
 #include "peer.h"
@@ -45,9 +47,10 @@ typedef struct bench {
     unsigned char *dst;
 } bench;
 
+/* Processor time of the calling thread. */
 static double now_s(void) {
     struct timespec time;
-    (void)clock_gettime(CLOCK_MONOTONIC, &time);
+    (void)clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
     return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
 }
 
@@ -94,23 +97,30 @@ typedef struct job {
     const float *importance;
     qn_row_set set;
     unsigned char *dst;
+    double seconds; /* what it took */
 } job;
 
-static void *run_ours(void *context) {
-    const job *j = context;
+typedef void run_fn(job *j);
+
+static void run_ours(job *j) {
+    const double start = now_s();
     (void)qn_peer_encode_ours(j->bench->wish.effort, j->type, &j->set, j->importance, j->dst);
-    return NULL;
+    j->seconds = now_s() - start;
 }
 
-static void *run_theirs(void *context) {
-    const job *j = context;
+static void run_theirs(job *j) {
+    const double start = now_s();
     qn_peer_encode_theirs(&j->bench->peer, j->type, &j->set, j->importance, j->dst);
+    j->seconds = now_s() - start;
+}
+
+static void *run_in_thread(void *context) {
+    run_ours(context);
     return NULL;
 }
 
 /* Two halves at once. */
-static void *run_halves(void *context) {
-    const job *j = context;
+static void run_halves(job *j) {
     job first = *j;
     job second = *j;
     pthread_t other;
@@ -118,13 +128,13 @@ static void *run_halves(void *context) {
     second.set.n_rows = j->set.n_rows - first.set.n_rows;
     second.set.x += first.set.n_rows * QN_PEER_COLS;
     second.dst += qn_peer_size(j->type, &first.set);
-    if (pthread_create(&other, NULL, run_ours, &second) != 0) {
+    if (pthread_create(&other, NULL, run_in_thread, &second) != 0) {
         (void)fprintf(stderr, "no second thread\n");
         exit(1);
     }
-    (void)run_ours(&first);
+    run_ours(&first);
     (void)pthread_join(other, NULL);
-    return NULL;
+    j->seconds = first.seconds > second.seconds ? first.seconds : second.seconds;
 }
 
 /*
@@ -158,32 +168,27 @@ convert_rows(const float *x, uint64_t n, uint64_t block_bytes, unsigned char *ds
     }
 }
 
-static void *run_plain(void *context) {
-    const job *j = context;
+static void run_plain(job *j) {
     const uint64_t n = j->set.n_rows * QN_PEER_COLS;
+    const double start = now_s();
     convert_rows(j->set.x, n, qn_peer_size(j->type, &j->set) / (n / 32), j->dst);
-    return NULL;
+    j->seconds = now_s() - start;
 }
 
-typedef void *run_fn(void *job);
-
-/* Seconds one run takes. */
-static double time_of(run_fn *run, job *j) {
-    const double start = now_s();
-    (void)run(j);
-    return now_s() - start;
-}
-
-/* Runs both in turn for a while; gives the least time of each. */
+/* Runs both in turn for a while, and once before that; gives the least time of each. */
 static void race(run_fn *one, run_fn *two, job *j, double *one_s, double *two_s) {
-    const double start = now_s();
+    double total = 0;
     *one_s = INFINITY;
     *two_s = INFINITY;
-    for (int round = 0; round < 2 || now_s() - start < 0.25; round++) {
-        const double first = time_of(one, j);
-        const double second = time_of(two, j);
-        *one_s = first < *one_s ? first : *one_s;
-        *two_s = second < *two_s ? second : *two_s;
+    for (int round = 0; round < 4 || total < 0.25; round++) {
+        one(j);
+        const double first = j->seconds;
+        two(j);
+        if (round > 0) {
+            *one_s = fmin(*one_s, first);
+            *two_s = fmin(*two_s, j->seconds);
+            total += first + j->seconds;
+        }
     }
 }
 
@@ -194,7 +199,7 @@ static bool is_direct(qn_dtype type) {
 }
 
 static void print_speed(const bench *b, qn_dtype type, const float *v) {
-    job j = {b, type, v, b->speed, b->dst};
+    job j = {b, type, v, b->speed, b->dst, 0};
     double ours = 0;
     double other = 0;
     race(run_ours, run_theirs, &j, &ours, &other);
@@ -203,7 +208,7 @@ static void print_speed(const bench *b, qn_dtype type, const float *v) {
 }
 
 static void print_more_speed(const bench *b, qn_dtype type, const float *v) {
-    job j = {b, type, v, b->memory, b->dst};
+    job j = {b, type, v, b->memory, b->dst, 0};
     double ours = 0;
     double other = 0;
     if (b->wish.n_threads == 2) {
@@ -211,7 +216,7 @@ static void print_more_speed(const bench *b, qn_dtype type, const float *v) {
         race(run_ours, run_halves, &j, &ours, &other);
         printf(" %8.2f", ours / other);
     }
-    if (is_direct(type)) {
+    if (is_direct(type) && v == NULL) {
         j.set.n_rows = b->memory.n_rows;
         race(run_ours, run_plain, &j, &ours, &other);
         printf(" %6.2f", other / ours);

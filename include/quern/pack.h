@@ -10,6 +10,16 @@
 extern "C" {
 #endif
 
+/** A file type, as -t names it: a mixture of element types. */
+typedef struct qn_file_type {
+    const char *name;   /**< as llama.cpp spells it: "Q4_K_M". Static storage */
+    qn_dtype base;      /**< of most tensors */
+    bool needs_imatrix; /**< refused without an importance matrix */
+} qn_file_type;
+
+/** File type i. @return false past the end; *out untouched */
+bool qn_file_type_at(size_t i, qn_file_type *out);
+
 /** An adapter to merge. */
 typedef struct qn_pack_adapter {
     const char *dir; /**< PEFT folder */

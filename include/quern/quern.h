@@ -9,6 +9,7 @@
 #include "quern/job.h"
 #include "quern/pack.h"
 #include "quern/status.h"
+#include "quern/tokenize.h"
 
 #ifdef __cplusplus
 extern "C" {

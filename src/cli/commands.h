@@ -36,13 +36,15 @@ typedef struct qn_command {
 
 extern const qn_command qn_pack_command;       /**< pack_command.c */
 extern const qn_command qn_quantize_command;   /**< quantize_command.c */
-extern const qn_command qn_merge_command;      /**< export_command.c */
+extern const qn_command qn_merge_command;      /**< merge_command.c */
 extern const qn_command qn_export_command;     /**< export_command.c */
 extern const qn_command qn_split_command;      /**< split_command.c */
-extern const qn_command qn_join_command;       /**< split_command.c */
+extern const qn_command qn_join_command;       /**< join_command.c */
 extern const qn_command qn_inspect_command;    /**< inspect_command.c */
 extern const qn_command qn_compare_command;    /**< compare_command.c */
 extern const qn_command qn_runs_command;       /**< runs_command.c */
+extern const qn_command qn_tokenize_command;   /**< tokenize_command.c */
+extern const qn_command qn_detokenize_command; /**< tokenize_command.c */
 extern const qn_command qn_types_command;      /**< types_command.c */
 extern const qn_command qn_help_command;       /**< help.c */
 extern const qn_command qn_man_command;        /**< man_command.c */

@@ -52,8 +52,8 @@ const qn_command qn_pack_command = {
     .summary = "turn a model and its adapters into GGUF files",
     .about =
         "Takes BASE, a Hugging Face model folder or a GGUF file, merges the adapters of a training run into it and "
-        "writes as many GGUF files as asked in one pass over the weights, in bounded memory and without intermediate files. "
-        "Without BASE it is found from the adapter: a folder, or a Hub name in the local Hugging Face cache.\n\n"
+        "writes as many GGUF files as asked in one pass over the weights, in bounded memory and without intermediate "
+        "files. Without BASE it is found from the adapter: a folder, or a Hub name in the local Hugging Face cache.\n\n"
         "The plan is printed first; all that can fail early fails before a byte is written. A file gets its name "
         "only when it is whole and checked. Ctrl-C stops cleanly; the same command goes on where it stopped.",
     .options = {options, sizeof options / sizeof options[0]},

@@ -283,6 +283,29 @@ static qn_status tell_plan(session *se, qn_error *err) {
     return status != QN_OK || line != NULL ? status : qn_fail_nomem(err, "plan", 1);
 }
 
+/* The table of a budget's choice, for a person to keep and give back. */
+static qn_status keep_types(const session *se, qn_error *err) {
+    const char *path = se->settings->kept_types;
+    const json_t *outputs = json_object_get(se->document, "outputs");
+    const json_t *last = json_array_get(outputs, json_array_size(outputs) - 1);
+    const char *lines = json_string_value(json_object_get(last, "tensor_types"));
+    if (path == NULL) {
+        return QN_OK;
+    }
+    if (lines == NULL) {
+        return qn_fail(err, QN_E_USAGE, "--keep-tensor-types keeps what --target-size or --target-bpw chose: pass one");
+    }
+    FILE *file = fopen(path, "w");
+    if (file == NULL) {
+        return qn_fail_errno(err, QN_E_IO, errno, "%s: cannot be written", path);
+    }
+    const bool has_failed = fputs(lines, file) == EOF;
+    if (fclose(file) != 0 || has_failed) {
+        return qn_fail(err, QN_E_IO, "%s: could not be written to its end", path);
+    }
+    return QN_OK;
+}
+
 static void show_plan(const session *se) {
     const qn_pack_settings *s = se->settings;
     const qn_terminal to = qn_terminal_of(stdout);
@@ -316,6 +339,7 @@ static qn_status run_session(session *se, const qn_operands *operands, qn_error 
     QN_TRY(qn_plan_new(&options, se->job, &se->plan, err));
     qn_progress_clear(&se->progress);
     QN_TRY(tell_plan(se, err));
+    QN_TRY(keep_types(se, err));
     show_plan(se);
     if (se->settings->is_dry_run) {
         return QN_OK;

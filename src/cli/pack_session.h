@@ -15,7 +15,7 @@ typedef struct qn_pack_settings {
     bool pure, leave_output_tensor, keep_split;
     const char *run, *checkpoint, *preset, *out_dir, *name, *outtype, *pre, *log;
     const char *imatrix, *effort, *output_tensor_type, *token_embedding_type, *tensor_type_file, *target_bpw;
-    const char *target_format;
+    const char *target_format, *kept_types;
     qn_texts adapters, types, tensor_types, include_weights, exclude_weights, pruned_layers, overrides;
     uint64_t n_threads, split_max_bytes, split_max_tensors, target_size_bytes;
 } qn_pack_settings;
@@ -49,7 +49,7 @@ QN_NODISCARD qn_status qn_pack_session(const qn_pack_kind *kind, const qn_pack_s
 /* Rows of option tables, to be listed in a command's own table. */
 
 #define QN_FLAG_ROW(text, field, heading, what) \
-    { .name = text, .kind = QN_OPTION_FLAG, QN_PACK_AT(field), .group = heading, .help = what }
+    { .name = (text), .kind = QN_OPTION_FLAG, QN_PACK_AT(field), .group = (heading), .help = (what) }
 
 /** Adapters. */
 #define QN_ROWS_ADAPTER                                                                               \
@@ -113,9 +113,15 @@ QN_NODISCARD qn_status qn_pack_session(const qn_pack_kind *kind, const qn_pack_s
          .group = QN_GROUP_OUTPUT,                                                                                \
          .help = "a file of at most SIZE (K, M, G are powers of 1000): each tensor's type is chosen by measured " \
                  "error"},                                                                                        \
+        {.name = "target-bpw",                                                                                    \
+         .kind = QN_OPTION_TEXT,                                                                                  \
+         QN_PACK_AT(target_bpw),                                                                                  \
+         .argument = "BITS",                                                                                      \
+         .group = QN_GROUP_OUTPUT,                                                                                \
+         .help = "the same with at most so many bits per weight, as in 4.25"},                                    \
     {                                                                                                             \
-        .name = "target-bpw", .kind = QN_OPTION_TEXT, QN_PACK_AT(target_bpw), .argument = "BITS",                 \
-        .group = QN_GROUP_OUTPUT, .help = "the same with at most so many bits per weight, as in 4.25"             \
+        .name = "keep-tensor-types", .kind = QN_OPTION_TEXT, QN_PACK_AT(kept_types), .argument = "FILE",          \
+        .group = QN_GROUP_OUTPUT, .help = "write the types that were chosen so to FILE, for --tensor-type-file"   \
     }
 
 /** Names and places. */
@@ -128,12 +134,12 @@ QN_NODISCARD qn_status qn_pack_session(const qn_pack_kind *kind, const qn_pack_s
 #define QN_ROW_OUT(otherwise)                                                                         \
     {                                                                                                 \
         .name = "out", .letter = 'o', .kind = QN_OPTION_TEXT, QN_PACK_AT(out_dir), .argument = "DIR", \
-        .group = QN_GROUP_OUTPUT, .help = "folder for the files", .fallback = otherwise               \
+        .group = QN_GROUP_OUTPUT, .help = "folder for the files", .fallback = (otherwise)             \
     }
 #define QN_ROW_NAME(otherwise)                                                                                  \
     {                                                                                                           \
         .name = "name", .kind = QN_OPTION_TEXT, QN_PACK_AT(name), .argument = "NAME", .group = QN_GROUP_OUTPUT, \
-        .help = "the model's name, with which the files' names begin", .fallback = otherwise                    \
+        .help = "the model's name, with which the files' names begin", .fallback = (otherwise)                  \
     }
 #define QN_ROWS_SPLIT                                                                                          \
     {.name = "split-max-size",                                                                                 \
@@ -145,6 +151,11 @@ QN_NODISCARD qn_status qn_pack_session(const qn_pack_kind *kind, const qn_pack_s
     {                                                                                                          \
         .name = "split-max-tensors", .kind = QN_OPTION_COUNT, QN_PACK_AT(split_max_tensors), .argument = "N",  \
         .group = QN_GROUP_OUTPUT, .help = "split into shards of at most N tensors"                             \
+    }
+#define QN_ROW_SHARDS                                                                                      \
+    {                                                                                                      \
+        .name = "max-shard-size", .kind = QN_OPTION_SIZE, QN_PACK_AT(split_max_bytes), .argument = "SIZE", \
+        .group = QN_GROUP_OUTPUT, .help = "safetensors shards of at most SIZE", .fallback = "5G"           \
     }
 #define QN_ROW_FORCE QN_FLAG_ROW("force", force, QN_GROUP_OUTPUT, "replace files that are there")
 

@@ -42,13 +42,33 @@ static size_t list_types(uint32_t ids[QN_DTYPE_LIMIT]) {
     return n;
 }
 
-static void print_table(const uint32_t *ids, size_t n) {
-    const qn_terminal to = qn_terminal_of(stdout);
-    qn_table *table = qn_table_new("lrrrll");
-    const char *const heading[] = {"TYPE", "BITS/WEIGHT", "WEIGHTS/BLOCK", "BYTES/BLOCK", "READS", "WRITES"};
-    for (size_t i = 0; i < sizeof heading / sizeof heading[0]; i++) {
+static void add_heading(qn_table *table, const char *const *heading, size_t n) {
+    for (size_t i = 0; i < n; i++) {
         qn_table_add(table, "%s", heading[i]);
     }
+}
+
+static void print_files(void) {
+    static const char *const heading[] = {"FILE TYPE", "MOST TENSORS", "IMPORTANCE MATRIX"};
+    const qn_terminal to = qn_terminal_of(stdout);
+    qn_table *table = qn_table_new("lll");
+    qn_file_type file;
+    add_heading(table, heading, 3);
+    for (size_t i = 0; qn_file_type_at(i, &file); i++) {
+        qn_table_add(table, "%s", file.name);
+        qn_table_add(table, "%s", qn_dtype_get((uint32_t)file.base)->name);
+        qn_table_add(table, "%s", file.needs_imatrix ? "needed" : "");
+    }
+    qn_table_print(table, &to);
+    qn_table_free(table);
+}
+
+static void print_tensors(const uint32_t *ids, size_t n) {
+    static const char *const heading[] = {"TENSOR TYPE", "BITS/WEIGHT", "WEIGHTS/BLOCK",
+                                          "BYTES/BLOCK", "READS",       "WRITES"};
+    const qn_terminal to = qn_terminal_of(stdout);
+    qn_table *table = qn_table_new("lrrrll");
+    add_heading(table, heading, 6);
     for (size_t i = 0; i < n; i++) {
         const qn_dtype_info *info = qn_dtype_get(ids[i]);
         qn_table_add(table, "%s", info->name);
@@ -62,18 +82,37 @@ static void print_table(const uint32_t *ids, size_t n) {
     qn_table_free(table);
 }
 
-static qn_status print_json(const uint32_t *ids, size_t n, qn_error *err) {
+static json_t *tensors_json(const uint32_t *ids, size_t n, bool *has_failed) {
     json_t *list = json_array();
-    bool has_failed = list == NULL;
     for (size_t i = 0; i < n; i++) {
         const qn_dtype_info *info = qn_dtype_get(ids[i]);
         json_t *row = json_pack("{s:s, s:i, s:f, s:i, s:i, s:b, s:b}", "name", info->name, "id", (int)ids[i],
                                 "bits_per_weight", bits_of(info), "block_len", (int)info->block_len, "block_bytes",
                                 (int)info->block_bytes, "reads", info->has_decoder, "writes", info->has_encoder);
-        has_failed = json_array_append_new(list, row) != 0 || has_failed;
+        *has_failed = json_array_append_new(list, row) != 0 || *has_failed;
     }
-    char *text = has_failed ? NULL : qn_json_dump(list, JSON_INDENT(2) | JSON_REAL_PRECISION(9));
-    json_decref(list);
+    return list;
+}
+
+static json_t *files_json(bool *has_failed) {
+    json_t *list = json_array();
+    qn_file_type file;
+    for (size_t i = 0; qn_file_type_at(i, &file); i++) {
+        json_t *row = json_pack("{s:s, s:s, s:b}", "name", file.name, "base", qn_dtype_get((uint32_t)file.base)->name,
+                                "needs_imatrix", file.needs_imatrix);
+        *has_failed = json_array_append_new(list, row) != 0 || *has_failed;
+    }
+    return list;
+}
+
+static qn_status print_json(const uint32_t *ids, size_t n, qn_error *err) {
+    bool has_failed = false;
+    json_t *files = files_json(&has_failed);
+    json_t *tensors = tensors_json(ids, n, &has_failed);
+    json_t *document = json_pack("{s:o, s:o}", "files", files, "tensors", tensors);
+    char *text = has_failed || document == NULL ? NULL
+                                                : qn_json_dump(document, JSON_INDENT(2) | JSON_REAL_PRECISION(9));
+    json_decref(document);
     if (text == NULL) {
         return qn_fail_nomem(err, "types", n);
     }
@@ -89,7 +128,9 @@ static qn_status run_types(const void *settings, const qn_operands *operands, qn
     if (s->is_json) {
         return print_json(ids, n, err);
     }
-    print_table(ids, n);
+    print_files();
+    (void)putchar('\n');
+    print_tensors(ids, n);
     return QN_OK;
 }
 
@@ -106,12 +147,12 @@ static const qn_example examples[] = {{"quern types", "which types there are and
 const qn_command qn_types_command = {
     .name = "types",
     .operands = "",
-    .summary = "list the types that tensors can be stored as",
+    .summary = "list the types of files and tensors",
     .about =
-        "Lists the element types of GGUF files, largest first: bits a weight, weights and bytes a block, and whether "
-        "quern reads (decodes) and writes (encodes) them.\n\n"
-        "A file type such as Q4_K_M is a mixture: most tensors as Q4_K, sensitive ones with more bits. `quern pack "
-        "--dry-run` shows which tensor gets which type.",
+        "Lists the file types that -t takes, and the element types of tensors, largest first: bits a weight, weights "
+        "and bytes a block, and whether quern reads (decodes) and writes (encodes) them.\n\n"
+        "A file type such as Q4_K_M is a mixture: most tensors as Q4_K, sensitive ones with more bits. `quern "
+        "quantize --dry-run` shows which tensor gets which type.",
     .options = {options, sizeof options / sizeof options[0]},
     .examples = examples,
     .n_examples = 1,

@@ -124,24 +124,26 @@ LANE_FN void affine_plain_weights(const affine_search *how, const lane_row *x, l
 /* Fits all groups, codes their scales, and the elements with those. Gives the f16 scales as bits. */
 LANE_FN void encode_affine_superblocks(const lane_batch *batch, const affine_type *type, superblocks *s,
                                        int_lanes *d_bits, int_lanes *dmin_bits) {
-    _Alignas(64) lane_row w[QN_BLOCK_LEN];
+    _Alignas(64) lane_row w[MAX_AFFINE * QN_BLOCK_LEN];
     const int n = type->plain.n;
     const int n_groups = QN_SUPERBLOCK_LEN / n;
     lanes d;
     lanes dmin;
     gather_superblocks(batch, s);
-    for (int g = 0; g < n_groups; g++) {
-        lanes depth;
-        lanes scale;
-        if (batch->has_importance) {
-            importance_weights(batch, s, g, n, type->spread * s->mean_square, w);
-            scale = fit_affine(&type->weighted, s->x + g * n, w, s->q + g * n, &depth);
-        } else {
-            affine_plain_weights(&type->plain, s->x + g * n, w);
-            scale = fit_affine(&type->plain, s->x + g * n, w, s->q + g * n, &depth);
+    for (int g = 0; g < n_groups; g += MAX_AFFINE) {
+        const lane_row *x = s->x + g * n;
+        for (int k = 0; k < MAX_AFFINE; k++) {
+            if (batch->has_importance) {
+                importance_weights(batch, s, g + k, n, type->spread * s->mean_square, w + k * n);
+            } else {
+                affine_plain_weights(&type->plain, x + k * n, w + k * n);
+            }
         }
-        store(s->scales[g], scale);
-        store(s->depths[g], depth);
+        if (batch->has_importance) {
+            fit_affine(&type->weighted, MAX_AFFINE, x, w, s->q + g * n, s->depths + g, s->scales + g);
+        } else {
+            fit_affine(&type->plain, MAX_AFFINE, x, w, s->q + g * n, s->depths + g, s->scales + g);
+        }
     }
     if (batch->has_importance) {
         d = fit_positive(n_groups, type->scale_top, s->scales, s->weights, s->scale_codes);
@@ -256,7 +258,7 @@ LANE_FN lanes code_by_extreme(superblocks *s, float low, float high) {
 
 /* Fits all groups of Q3_K and codes their scales; gives the superblock's scale. */
 LANE_FN lanes fit_q3_k(const lane_batch *batch, superblocks *s) {
-    _Alignas(64) lane_row w[16 * MAX_DESCENTS];
+    _Alignas(64) lane_row w[16];
     if (batch->has_importance) {
         for (int g = 0; g < MAX_GROUPS; g++) {
             importance_weights(batch, s, g, 16, 2.0F * s->mean_square, w);
@@ -264,8 +266,11 @@ LANE_FN lanes fit_q3_k(const lane_batch *batch, superblocks *s) {
         }
         return fit_symmetric(MAX_GROUPS, 32.0F, s->scales, s->weights, s->scale_codes);
     }
-    for (int g = 0; g < MAX_GROUPS; g += MAX_DESCENTS) {
-        fit_sweeping(16, 4.0F, s->x + 16 * g, w, s->q + 16 * g, s->scales + g);
+    for (int g = 0; g < MAX_GROUPS; g++) {
+        store(s->scales[g], fit_three_bits(16, s->x + 16 * g));
+        for (int e = 16 * g; e < 16 * (g + 1); e++) {
+            store(s->q[e], all(-4.0F));
+        }
     }
     return code_by_extreme(s, -32.0F, 31.0F);
 }

@@ -55,7 +55,11 @@ LANE_FN lanes all(float value) {
 }
 
 LANE_FN lanes select_lanes(int_lanes mask, lanes if_set, lanes if_clear) {
+#if defined(__AVX2__) && !defined(__AVX512F__)
+    return (lanes)_mm256_blendv_ps((__m256)if_clear, (__m256)if_set, (__m256)mask);
+#else
     return (lanes)((mask & (int_lanes)if_set) | (~mask & (int_lanes)if_clear));
+#endif
 }
 
 LANE_FN lanes magnitude(lanes v) {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * legacy_lanes.h: encoders of Q4_0, Q4_1, Q5_0, Q5_1 and Q8_0, N_LANES blocks of 32 at a time.
+ * legacy_lanes.h: encoders of Q4_0, Q4_1, Q5_0 and Q5_1, N_LANES blocks of 32 at a time.
  *
- * Plain rows are rounded to a grid laid through the extremes; with importance the grid is searched for (fit_lanes.h).
+ * Plain rows are rounded to a grid laid through the extremes (by legacy_rows.h where it can); with importance the grid is searched for (fit_lanes.h).
  * At best effort scales and minima are fitted finely (free_fit_lanes.h) for the values as decoded, and the normal
  * result stays where nothing is better.
  * Source: facts/quants.md §5.
@@ -13,6 +13,7 @@
 #include "dtype/blocks.h"
 #include "dtype/fit_lanes.h"
 #include "dtype/free_fit_lanes.h"
+#include "dtype/legacy_rows.h"
 
 /* 1/d, or 0 for d = 0. */
 LANE_FN lanes reciprocal(lanes d) {
@@ -130,10 +131,12 @@ LANE_FN lanes fit_affine_block(const lane_batch *batch, float top, const lane_ro
         const affine_search how = {QN_BLOCK_LEN, top, -0.9F, 0.05F, 36, false};
         _Alignas(64) lane_row w[QN_BLOCK_LEN];
         _Alignas(64) lane_row q[QN_BLOCK_LEN];
-        lanes depth;
+        lane_row depth;
+        lane_row scale;
         row_weights(batch, x, w);
-        d = fit_affine(&how, x, w, q, &depth);
-        minimum = -depth;
+        fit_affine(&how, 1, x, w, q, &depth, &scale);
+        d = load(scale);
+        minimum = -load(depth);
         for (int e = 0; e < QN_BLOCK_LEN; e++) {
             codes[e] = truncate_lanes(load(q[e]));
         }
@@ -276,6 +279,9 @@ static void encode_legacy(const qn_encode_task *task, uint64_t block_bytes, batc
 }
 
 static void encode_q4_0(const qn_encode_task *task) {
+    if (task->importance == NULL && encode_symmetric_rows(task, 15, sizeof(qn_block_q4_0))) {
+        return;
+    }
     encode_legacy(task, sizeof(qn_block_q4_0), q4_0_batch);
 }
 
@@ -284,6 +290,9 @@ static void encode_q4_0_best(const qn_encode_task *task) {
 }
 
 static void encode_q4_1(const qn_encode_task *task) {
+    if (task->importance == NULL && encode_affine_rows(task, 15, sizeof(qn_block_q4_1))) {
+        return;
+    }
     encode_legacy(task, sizeof(qn_block_q4_1), q4_1_batch);
 }
 
@@ -292,6 +301,9 @@ static void encode_q4_1_best(const qn_encode_task *task) {
 }
 
 static void encode_q5_0(const qn_encode_task *task) {
+    if (task->importance == NULL && encode_symmetric_rows(task, 31, sizeof(qn_block_q5_0))) {
+        return;
+    }
     encode_legacy(task, sizeof(qn_block_q5_0), q5_0_batch);
 }
 
@@ -300,6 +312,9 @@ static void encode_q5_0_best(const qn_encode_task *task) {
 }
 
 static void encode_q5_1(const qn_encode_task *task) {
+    if (task->importance == NULL && encode_affine_rows(task, 31, sizeof(qn_block_q5_1))) {
+        return;
+    }
     encode_legacy(task, sizeof(qn_block_q5_1), q5_1_batch);
 }
 

@@ -5,6 +5,7 @@
 
 #include "dtype/blocks.h"
 #include "dtype/lanes.h"
+#include "dtype/legacy_rows.h"
 
 static void encode_f32(const qn_encode_task *task) {
     memcpy(task->dst, task->src, (size_t)(task->n_rows * task->n_cols) * sizeof *task->src);
@@ -14,7 +15,28 @@ static void encode_bf16(const qn_encode_task *task) {
     const uint64_t n = task->n_rows * task->n_cols;
     const float *restrict src = task->src;
     unsigned char *restrict dst = task->dst;
-    for (uint64_t i = 0; i < n; i++) {
+    uint64_t i = 0;
+#if defined(__AVX2__)
+    const __m256i one = _mm256_set1_epi32(1);
+    const __m256i below_half = _mm256_set1_epi32(0x7FFF);
+    for (; i + 16 <= n; i += 16) {
+        __m256i bits[2];
+        for (int k = 0; k < 2; k++) {
+            bits[k] = _mm256_loadu_si256((const __m256i *)(const void *)(src + i + 8 * (uint64_t)k));
+        }
+        const __m256 is_nan = _mm256_cmp_ps((__m256)bits[0], (__m256)bits[1], _CMP_UNORD_Q);
+        if (_mm256_movemask_ps(is_nan) != 0) {
+            break; /* a NaN is not rounded */
+        }
+        for (int k = 0; k < 2; k++) {
+            const __m256i odd = _mm256_and_si256(_mm256_srli_epi32(bits[k], 16), one);
+            bits[k] = _mm256_srli_epi32(_mm256_add_epi32(bits[k], _mm256_add_epi32(odd, below_half)), 16);
+        }
+        const __m256i packed = _mm256_permute4x64_epi64(_mm256_packus_epi32(bits[0], bits[1]), 0xD8);
+        _mm256_storeu_si256((__m256i *)(void *)(dst + 2 * i), packed);
+    }
+#endif
+    for (; i < n; i++) {
         const uint16_t half = bfloat_from_f32(src[i]);
         memcpy(dst + 2 * i, &half, sizeof half);
     }
@@ -74,6 +96,9 @@ static inline float largest_of_block(const float *x) {
 }
 
 static void encode_q8_0(const qn_encode_task *task) {
+    if (encode_q8_0_rows(task)) {
+        return;
+    }
     const uint64_t n_blocks = task->n_rows * task->n_cols / QN_BLOCK_LEN;
     for (uint64_t b = 0; b < n_blocks; b++) {
         const float *x = task->src + b * QN_BLOCK_LEN;

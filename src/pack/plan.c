@@ -50,11 +50,23 @@ static qn_status open_model(qn_plan *plan, const qn_pack_options *options, qn_jo
     return plan->to_hf ? qn_model_open_hf(&request, &plan->model, err) : qn_model_open(&request, &plan->model, err);
 }
 
+static uint64_t n_distinct(const uint64_t *layers, size_t n) {
+    uint64_t n_found = 0;
+    for (size_t i = 0; i < n; i++) {
+        bool is_first = true;
+        for (size_t k = 0; k < i; k++) {
+            is_first = is_first && layers[k] != layers[i];
+        }
+        n_found += is_first ? 1 : 0;
+    }
+    return n_found;
+}
+
 /* What the run will ask of the options, which need not outlive the plan's making. */
 static void take_options(qn_plan *plan, const qn_pack_options *options, const qn_job *job) {
     plan->n_threads = qn_job_threads(job);
     plan->to_hf = options->to_hf;
-    plan->n_pruned_layers = options->n_pruned_layers;
+    plan->n_pruned_layers = n_distinct(options->pruned_layers, options->n_pruned_layers);
     plan->target_size_bytes = options->target_size_bytes;
     plan->target_bpw = options->target_bpw;
     plan->effort = options->effort;

@@ -189,10 +189,12 @@ static qn_status add_plain_output(qn_plan *plan, const char *plain, qn_error *er
     return output->stem == NULL ? qn_fail_nomem(err, "plan", 0) : QN_OK;
 }
 
-/* "4.25bpw", "4.50GB": what a budget is called in a file's name. */
+/* "4.25bpw", "4.5GB", "900MB": what a budget is called in a file's name. */
 static const char *budget_name(const qn_plan *plan, const qn_pack_options *options) {
+    const bool is_large = options->target_size_bytes >= 1000000000;
     return options->target_bpw > 0 ? qn_arena_printf(plan->arena, "%.4gbpw", options->target_bpw)
-                                   : qn_arena_printf(plan->arena, "%.4gGB", (double)options->target_size_bytes / 1e9);
+                                   : qn_arena_printf(plan->arena, is_large ? "%.4gGB" : "%.4gMB",
+                                                     (double)options->target_size_bytes / (is_large ? 1e9 : 1e6));
 }
 
 /* Lists the outputs a preset asks for. */

@@ -3,6 +3,7 @@
 #include "pack/preset.h"
 
 #include "base/nearest.h"
+#include "quern/pack.h"
 
 #include <ctype.h>
 #include <stdio.h>
@@ -37,6 +38,15 @@ static const preset_row rows[] = {
     {"custom", true, false, false, NULL, NULL, NULL},
 };
 enum { N_ROWS = sizeof rows / sizeof rows[0] };
+
+bool qn_file_type_at(size_t i, qn_file_type *out) {
+    const qn_target *target = qn_target_at(i);
+    if (target == NULL) {
+        return false;
+    }
+    *out = (qn_file_type){target->name, target->base, qn_target_needs_imatrix(target)};
+    return true;
+}
 
 static bool is_available(const qn_target *target) {
     const qn_dtype_info *info = qn_dtype_get((uint32_t)target->base);

@@ -202,6 +202,11 @@ bool qn_mixture_needs_importance(const char *name, qn_dtype type) {
     }
 }
 
+bool qn_target_needs_imatrix(const qn_target *target) {
+    /* The middle layers of IQ3_XS are IQ3_XXS. */
+    return qn_mixture_needs_importance("blk.0.attn_q.weight", target->base) || target == qn_target_at(QN_T_IQ3_XS);
+}
+
 bool qn_target_wants_imatrix(const qn_target *target) {
     return target == qn_target_at(QN_T_Q2_K_S);
 }

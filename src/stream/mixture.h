@@ -23,6 +23,9 @@ const qn_target *qn_target_find(const char *name);
  */
 bool qn_target_wants_imatrix(const qn_target *target);
 
+/** Whether a target gives ordinary models tensors that come out useless without an importance matrix. */
+bool qn_target_needs_imatrix(const qn_target *target);
+
 /** What the rules ask of a model. */
 typedef struct qn_mixture_model {
     const char *arch; /**< GGUF architecture name */

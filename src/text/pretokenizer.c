@@ -7,6 +7,8 @@
  */
 #include "base/buffer.h"
 #include "base/nearest.h"
+#include "text/split_patterns.h"
+#include "text/split_rules.h"
 #include "text/vocab_parts.h"
 
 #include <stdlib.h>
@@ -14,41 +16,7 @@
 
 enum { MAX_STEPS = 12, MAX_DEPTH = 8, ANY = -1 };
 
-/* Pieces that many published expressions are made of. */
-#define CONTRACTIONS "(?i:'s|'t|'re|'ve|'m|'ll|'d)"
-#define WORD "[^\\r\\n\\p{L}\\p{N}]?\\p{L}+"
-#define SYMBOLS " ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*"
-#define SYMBOLS_SLASH " ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*"
-#define SPACES "\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"
-#define UPPERISH "[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]"
-#define LOWERISH "[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]"
-#define CASED(suffix) \
-    "[^\\r\\n\\p{L}\\p{N}]?" UPPERISH "*" LOWERISH "+" suffix "|[^\\r\\n\\p{L}\\p{N}]?" UPPERISH "+" LOWERISH "*" suffix
-#define GPT2 "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+"
-#define LLAMA3 CONTRACTIONS "|" WORD "|\\p{N}{1,3}|" SYMBOLS "|" SPACES
-#define QWEN2 CONTRACTIONS "|" WORD "|\\p{N}|" SYMBOLS "|" SPACES
-#define O200K CASED(CONTRACTIONS "?") "|\\p{N}{1,3}|" SYMBOLS_SLASH "|" SPACES
-#define HAN_KANA "[\u4E00-\u9FA5\u3040-\u309F\u30A0-\u30FF]+"
-#define CJK_WIDE "[\u4E00-\u9FA5\u0800-\u4E00\uAC00-\uD7FF]+"
 #define BLOOM " ?[^(\\s|[.,!?\u2026\u3002\uFF0C\u3001\u0964\u06D4\u060C])]+"
-#define ASCII_WORD "[!\"#$%&'()*+,\\-./:;<=>?@\\[\\\\\\]^_`{|}~][A-Za-z]+|[^\\r\\n\\p{L}\\p{P}\\p{S}]?[\\p{L}\\p{M}]+"
-#define RUN16(n) "\\s{" n "}(?!\\S)|"
-/* DeepSeek's letters; code points as its file has them, six of which Unicode normalisation would change. */
-#define DEEPSEEK_LETTERS                                                                              \
-    "\\s?[A-Za-z"                                                                                     \
-    "\u00B5\u00C0-\u00D6\u00D8-\u00F6\u00F8-\u01BA\u01BC-\u01BF\u01C4-\u0293\u0295-\u02AF"            \
-    "\u0370-\u0373\u0376\u0377\u037B-\u037D\u037F\u0386\u0388-\u038A\u038C\u038E-\u03A1\u03A3-\u03F5" \
-    "\u03F7-\u0481\u048A-\u052F\u0531-\u0556\u10A0-\u10C5\u13A0-\u13F5\u13F8-\u13FD\u1C90-\u1CBA"     \
-    "\u1CBD-\u1CBF\u1D00-\u1D2B\u1D6B-\u1D77\u1D79-\u1D9A\u1E00-\u1F15\u1F18-\u1F1D\u1F20-\u1F45"     \
-    "\u1F48-\u1F4D\u1F50-\u1F57\u1F59\u1F5B\u1F5D\u1F5F-\u1F7D\u1F80-\u1FB4\u1FB6-\u1FBC\u1FBE"       \
-    "\u1FC2-\u1FC4\u1FC6-\u1FCC\u1FD0-\u1FD3\u1FD6-\u1FDB\u1FE0-\u1FEC\u1FF2-\u1FF4\u1FF6-\u1FFC"     \
-    "\u2102\u2107\u210A-\u2113\u2115\u2119-\u211D\u2124\u2126\u2128\u212A-\u212D\u212F-\u2134\u2139"  \
-    "\u213C-\u213F\u2145-\u2149\u214E\u2183\u2184\u2C00-\u2C7B\u2C7E-\u2CE4\u2CEB-\u2CEE\u2CF2\u2CF3" \
-    "\uA640-\uA66D\uA680-\uA69B\uA722-\uA76F\uA771-\uA787\uA78B-\uA78E\uAB70-\uABBF\uFB00-\uFB06"     \
-    "\uFB13-\uFB17\uFF21-\uFF3A\uFF41-\uFF5A\U00010400-\U0001044F\U000104B0-\U000104D3"               \
-    "\U000104D8-\U000104FB\U00010C80-\U00010CB2\U00010CC0-\U00010CF2\U000118A0-\U000118DF"            \
-    "\U0001E900-\U0001E943"                                                                           \
-    "]+"
 
 #define SPLIT(expression) QN_SPLIT_STEP expression
 
@@ -64,10 +32,7 @@ static const definition definitions[] = {
     {"llama-bpe", 1, {SPLIT(LLAMA3), "ByteLevel"}},
     {"smaug-bpe", 0, {SPLIT(LLAMA3), "ByteLevel"}},
     {"qwen2", ANY, {SPLIT(QWEN2), "ByteLevel"}},
-    {"qwen35",
-     ANY,
-     {SPLIT(CONTRACTIONS "|[^\\r\\n\\p{L}\\p{N}]?[\\p{L}\\p{M}]+|\\p{N}| ?[^\\s\\p{L}\\p{M}\\p{N}]+[\\r\\n]*|" SPACES),
-      "ByteLevel"}},
+    {"qwen35", ANY, {SPLIT(QWEN35), "ByteLevel"}},
     {"gpt-2", ANY, {"ByteLevel(regex)"}},
     {"gpt-2", ANY, {SPLIT(GPT2), "ByteLevel"}},
     {"starcoder", ANY, {"Digits", "ByteLevel(regex)"}},
@@ -76,9 +41,8 @@ static const definition definitions[] = {
     {"falcon", ANY, {"Punctuation(Contiguous)", "ByteLevel(regex)", "Digits(runs)", SPLIT("[0-9][0-9][0-9]")}},
     {"deepseek-llm",
      ANY,
-     {SPLIT("[\\r\\n]"), SPLIT(DEEPSEEK_LETTERS),
-      SPLIT("\\s?[!-/:-~\uFF01-\uFF0F\uFF1A-\uFF5E\u2018-\u201F\u3000-\u3002]+"), SPLIT("\\s+$"), SPLIT(CJK_WIDE),
-      "Digits", "ByteLevel"}},
+     {SPLIT("[\\r\\n]"), SPLIT(DEEPSEEK_LETTERS), SPLIT(DEEPSEEK_SIGNS), SPLIT("\\s+$"), SPLIT(CJK_WIDE), "Digits",
+      "ByteLevel"}},
     {"deepseek-coder",
      ANY,
      {SPLIT("[\\r\\n]"), SPLIT("\\s?\\p{L}+"), SPLIT("\\s?\\p{P}+"), SPLIT(CJK_WIDE), "Digits", "ByteLevel"}},
@@ -91,9 +55,7 @@ static const definition definitions[] = {
       SPLIT("\\p{N}"), "ByteLevel"}},
     {"youtu",
      ANY,
-     {SPLIT("[\uAC00-\uD7A3\u3131-\u318E]+|[\uFF01\u2026\u201C\u201D\u2018\u2019\u2014\uFF1A\uFF1B\uFF0C\u3001-\u303F"
-            "\uFE30-\uFE4F]+|[\u3105-\u312F]+|" HAN_KANA),
-      SPLIT(CASED(CONTRACTIONS "?") "|\\p{N}|" SYMBOLS_SLASH "|" SPACES), "ByteLevel"}},
+     {SPLIT(HANGUL_MARKS_KANA), SPLIT(CASED(CONTRACTIONS "?") "|\\p{N}|" SYMBOLS_SLASH "|" SPACES), "ByteLevel"}},
     {"bloom", ANY, {SPLIT(BLOOM), "ByteLevel"}},
     {"viking", ANY, {SPLIT(BLOOM), "Digits", "ByteLevel"}},
     {"viking", ANY, {"Digits", SPLIT(BLOOM), "ByteLevel"}},
@@ -112,11 +74,7 @@ static const definition definitions[] = {
                          "?[^\\s\\p{L}\\p{N}]+[\\r\\n/]?|\\s*[\\r\\n]|\\s+(?!\\S)|\\s+"),
       "ByteLevel"}},
     {"minicpm5", ANY, {SPLIT("\\p{N}{1,3}"), SPLIT(CONTRACTIONS "|" WORD "|\\p{N}+|" SYMBOLS "|" SPACES), "ByteLevel"}},
-    {"jais-2",
-     ANY,
-     {SPLIT(CONTRACTIONS "|" WORD "|\\p{N}{1,3}|" SYMBOLS "|\\s*[\\r\\n]+|" RUN16("512") RUN16("256") RUN16("128")
-                RUN16("64") RUN16("32") RUN16("16") RUN16("8") RUN16("4") "\\s{1,2}(?!\\S)|\\s{1}"),
-      "ByteLevel"}},
+    {"jais-2", ANY, {SPLIT(JAIS2), "ByteLevel"}},
 };
 
 /* Names that share a splitting rule, told apart by a token of the published vocabulary. */
@@ -188,126 +146,25 @@ static const char *const synonyms[][2] = {
     {"llada-moe", "bailingmoe"},
 };
 
-static const char *const known[] = {"a.x-4.0",
-                                    "afmoe",
-                                    "bailingmoe",
-                                    "bailingmoe2",
-                                    "bloom",
-                                    "chameleon",
-                                    "chatglm-bpe",
-                                    "codeshell",
-                                    "cohere2moe",
-                                    "command-r",
-                                    "dbrx",
-                                    "deepseek-coder",
-                                    "deepseek-llm",
-                                    "deepseek-r1-qwen",
-                                    "deepseek-v3",
-                                    "default",
-                                    "exaone",
-                                    "exaone-moe",
-                                    "exaone4",
-                                    "f2llmv2",
-                                    "falcon",
-                                    "falcon-h1",
-                                    "falcon3",
-                                    "gemma4",
-                                    "gigachat",
-                                    "glm4",
-                                    "gpt-2",
-                                    "gpt-4o",
-                                    "gpt3-finnish",
-                                    "granite-docling",
-                                    "granite-embed-multi-311m",
-                                    "granite-embed-multi-97m",
-                                    "grok-2",
-                                    "hunyuan",
-                                    "hunyuan-dense",
-                                    "hy_v4",
-                                    "jais",
-                                    "jais-2",
-                                    "jina-de",
-                                    "jina-es",
-                                    "jina-v1-en",
-                                    "jina-v2-code",
-                                    "jina-v2-de",
-                                    "jina-v2-es",
-                                    "jina-v5-nano",
-                                    "joyai-llm",
-                                    "kanana2",
-                                    "kimi-k2",
-                                    "kormo",
-                                    "laguna",
-                                    "lfm2",
-                                    "llada-moe",
-                                    "llama-bpe",
-                                    "llama-v3",
-                                    "llama3",
-                                    "llama4",
-                                    "megrez",
-                                    "mellum",
-                                    "mellum2",
-                                    "midm-2.0",
-                                    "minerva-7b",
-                                    "minicpm5",
-                                    "minimax-m2",
-                                    "modern-bert",
-                                    "mpt",
-                                    "olmo",
-                                    "phi-2",
-                                    "pixtral",
-                                    "poro-chat",
-                                    "qwen2",
-                                    "qwen35",
-                                    "refact",
-                                    "roberta-bpe",
-                                    "sarvam-moe",
-                                    "seed-coder",
-                                    "smaug-bpe",
-                                    "smollm",
-                                    "solar-open",
-                                    "spark2_5",
-                                    "stablelm2",
-                                    "starcoder",
-                                    "superbpe",
-                                    "talkie",
-                                    "tekken",
-                                    "tiny_aya",
-                                    "trillion",
-                                    "ufakzeka",
-                                    "viking",
-                                    "whitespace",
-                                    "youtu"};
-
 bool qn_pretokenizer_is_known(const char *name) {
-    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
-        if (strcmp(known[i], name) == 0) {
-            return true;
-        }
-    }
-    return false;
+    return qn_split_rule_find(name) != NULL;
 }
 
 qn_status qn_pretokenizer_check(const char *name, qn_error *err) {
+    const char *known[QN_MAX_SPLIT_RULES];
     const char *near[2] = {NULL, NULL};
     if (qn_pretokenizer_is_known(name)) {
         return QN_OK;
     }
-    const size_t n = qn_nearest(name, known, sizeof known / sizeof known[0], near, 2);
+    const size_t n = qn_nearest(name, known, qn_split_rule_names(known), near, 2);
     return qn_fail(err, QN_E_USAGE, "pre-tokenizer '%.60s' is not one that llama.cpp knows%s%s%s%s%s", name,
                    n > 0 ? "; did you mean '" : "", n > 0 ? near[0] : "", n > 1 ? "' or '" : "", n > 1 ? near[1] : "",
                    n > 0 ? "'?" : "");
 }
 
 bool qn_pretokenizer_adds_bos(const char *name) {
-    static const char *const adding[] = {"llama3",   "llama-v3", "llama-bpe", "falcon3",      "falcon-h1", "pixtral",
-                                         "midm-2.0", "lfm2",     "tekken",    "jina-v5-nano", "chameleon"};
-    for (size_t i = 0; i < sizeof adding / sizeof adding[0]; i++) {
-        if (strcmp(adding[i], name) == 0) {
-            return true;
-        }
-    }
-    return false;
+    const qn_split_rule *rule = qn_split_rule_find(name);
+    return rule != NULL && rule->adds_bos;
 }
 
 /* The name that a name's rule stands under in definitions. */
@@ -378,7 +235,7 @@ qn_status qn_fail_pretokenizer(const char *where, const char *saw, qn_error *err
                    "%s: how this tokenizer splits text is not one of the rules that llama.cpp names. It has: %.1200s\n"
                    "If you know the name, give it by --pre NAME: llama-bpe, qwen2, qwen35, gpt-2, smollm, starcoder, "
                    "command-r, deepseek-v3, deepseek-llm, falcon, tekken, gpt-4o, glm4, … (%zu names in all)",
-                   where, saw, sizeof known / sizeof known[0]);
+                   where, saw, qn_split_rule_names(NULL));
 }
 
 /* ---- the normal form of an expression ---- */

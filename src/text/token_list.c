@@ -115,8 +115,7 @@ static uint64_t find_slot(const qn_text_index *index, qn_text text) {
     return slot;
 }
 
-/* Puts id into the index unless an equal text is there; returns that one's id, or QN_NO_TOKEN when it was put. */
-static int64_t index_add(qn_text_index *index, uint64_t id) {
+int64_t qn_text_index_add(qn_text_index *index, uint64_t id) {
     const uint64_t slot = find_slot(index, index->texts[id]);
     if (index->slots[slot] != 0) {
         return (int64_t)index->slots[slot] - 1;
@@ -134,14 +133,18 @@ static qn_status index_new(qn_text_index *index, const qn_text *texts, uint64_t 
     return QN_OK;
 }
 
-qn_status qn_text_index_open(qn_text_index *index, const qn_text *texts, uint64_t n, qn_error *err) {
-    QN_TRY(index_new(index, texts, n, err));
+qn_status qn_text_index_open_for(qn_text_index *index, const qn_text *texts, uint64_t n, uint64_t cap, qn_error *err) {
+    QN_TRY(index_new(index, texts, cap, err));
     for (uint64_t i = 0; i < n; i++) {
         if (texts[i].bytes != NULL) {
-            (void)index_add(index, i);
+            (void)qn_text_index_add(index, i);
         }
     }
     return QN_OK;
+}
+
+qn_status qn_text_index_open(qn_text_index *index, const qn_text *texts, uint64_t n, qn_error *err) {
+    return qn_text_index_open_for(index, texts, n, n, err);
 }
 
 int64_t qn_text_index_find(const qn_text_index *index, qn_text text) {
@@ -163,7 +166,7 @@ static qn_status make_unique(qn_token_list *list, qn_text_index *index, const ch
         if (text.bytes == NULL || text.len == 0) {
             continue; /* readers name an empty token after its id */
         }
-        const int64_t first = index_add(index, id);
+        const int64_t first = qn_text_index_add(index, id);
         if (first != QN_NO_TOKEN) {
             qn_job_warn(job,
                         "%s: tokens %lld and %llu are both '%.*s'; texts must be unique, so that %llu is stored "
@@ -176,7 +179,7 @@ static qn_status make_unique(qn_token_list *list, qn_text_index *index, const ch
     for (uint64_t id = 0; id < list->n; id++) {
         for (unsigned attempt = 0; list->texts[id].bytes == NULL; attempt++) {
             QN_TRY(put_pad(list, id, attempt, err));
-            if (index_add(index, id) != QN_NO_TOKEN) {
+            if (qn_text_index_add(index, id) != QN_NO_TOKEN) {
                 list->texts[id] = (qn_text){NULL, 0};
             }
         }

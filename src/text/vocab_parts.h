@@ -46,6 +46,11 @@ typedef struct qn_text_index {
 
 /** Indexes texts[0..n); absent ones are left out, and of equal texts the first is found. n at most QN_MAX_TOKENS. */
 QN_NODISCARD qn_status qn_text_index_open(qn_text_index *index, const qn_text *texts, uint64_t n, qn_error *err);
+/** As qn_text_index_open(), with room for cap texts; texts[n..cap) are put by qn_text_index_add(). */
+QN_NODISCARD qn_status qn_text_index_open_for(qn_text_index *index, const qn_text *texts, uint64_t n, uint64_t cap,
+                                              qn_error *err);
+/** Adds texts[id] unless an equal text is there. @return that one's id, or QN_NO_TOKEN when it was added */
+int64_t qn_text_index_add(qn_text_index *index, uint64_t id);
 /** The id of a text, or QN_NO_TOKEN. A zeroed index finds nothing. */
 int64_t qn_text_index_find(const qn_text_index *index, qn_text text);
 /** Frees; accepts a zeroed index. */

@@ -267,9 +267,9 @@ def write_small(path, pre):
 
 
 def known_names():
-    """The names in the table of pretokenizer.c."""
-    text = (ROOT / "src/text/pretokenizer.c").read_text(encoding="utf-8")
-    return re.findall(r'"([^"]+)"', re.search(r"known\[\] = \{(.*?)\}", text, re.DOTALL).group(1))
+    """The names in the table of split_rules.c."""
+    text = (ROOT / "src/text/split_rules.c").read_text(encoding="utf-8")
+    return re.findall(r'\{\.name = "([^"]+)"', text)
 
 
 # no definition of theirs in terms of the tokenizers library is known

@@ -54,8 +54,9 @@ static void begin_model(memory_model *m) {
         for (uint64_t k = 0; k < n_rows * n_cols; k++) {
             m->values[i][k] = next_value(&seed);
         }
-        for (uint64_t k = 0; k < SHAPES[i].n_importance; k++) {
-            m->importance[i][k] = fabsf(next_value(&seed)) * (float)(1 + k / n_cols);
+        for (uint64_t k = 0; m->importance[i] != NULL && k < SHAPES[i].n_importance; k++) {
+            const uint64_t expert = k / n_cols;
+            m->importance[i][k] = fabsf(next_value(&seed)) * (float)(1 + expert);
         }
         m->tensors[i] = (qn_model_tensor){.name = SHAPES[i].name, .shape = SHAPES[i].shape};
         m->tensors[i].recipe = qn_recipe_values(m->model.arena, m->values[i], n_rows, n_cols);
