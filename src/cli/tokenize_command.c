@@ -86,7 +86,7 @@ static qn_status print_tokens_json(const qn_tokenizer *t, const int32_t *ids, si
         free(piece);
     }
     json_t *answer = json_pack("{s:I, s:o}", "n_tokens", (json_int_t)n, "tokens", list);
-    char *text = answer == NULL ? NULL : json_dumps(answer, JSON_INDENT(2));
+    char *text = answer == NULL ? NULL : qn_json_dump(answer, JSON_INDENT(2));
     json_decref(answer);
     if (text == NULL) {
         return qn_fail_nomem(err, "tokens", n);
@@ -296,7 +296,7 @@ static qn_status decode_and_print(const detokenize_settings *s, const qn_tokeniz
         return QN_OK;
     }
     json_t *answer = json_pack("{s:I, s:o}", "n_tokens", (json_int_t)list->n, "text", qn_json_text(text, len));
-    char *document = answer == NULL ? NULL : json_dumps(answer, JSON_INDENT(2));
+    char *document = answer == NULL ? NULL : qn_json_dump(answer, JSON_INDENT(2));
     json_decref(answer);
     free(text);
     if (document == NULL) {

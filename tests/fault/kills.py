@@ -48,7 +48,7 @@ def try_kills(tmp, n_kills):
     packed = tmp / "big-BF16.gguf"
     (tmp / "reference" / packed.name).rename(packed)
     for args_of in (quantize_args, export_args):
-        kill_jobs(tmp, lambda out, args_of=args_of: args_of(packed, out), rng, max(1, n_kills * 2 // 5))
+        kill_jobs(tmp, lambda out, args_of=args_of: args_of(packed, out), rng, max(2, n_kills // 5))
     return 0
 
 
