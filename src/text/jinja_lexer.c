@@ -215,6 +215,7 @@ static qn_status lex_number(lexer *lx) {
     size_t n = 0;
     bool is_float = false;
     const size_t pos = lx->at;
+    const bool is_index = pos > 0 && lx->text[pos - 1] == '.'; /* list.0.1 */
     size_t at = pos;
     while (at < lx->n && n < sizeof digits - 1) {
         const char c = lx->text[at];
@@ -225,7 +226,7 @@ static qn_status lex_number(lexer *lx) {
             at++;
             continue;
         }
-        if (!is_digit(c) && !(c == '.' && !is_float && is_digit(next)) && !is_exponent) {
+        if (!is_digit(c) && !(c == '.' && !is_float && !is_index && is_digit(next)) && !is_exponent) {
             break;
         }
         is_float = is_float || !is_digit(c);

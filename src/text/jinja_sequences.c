@@ -277,6 +277,12 @@ static qn_jargs rest_of(const qn_jargs *args, uint64_t n) {
     return (qn_jargs){args->items + n, args->n - n, args->named, args->n_named};
 }
 
+/* Jinja's select and map take any false value, none too, for an empty list. */
+static qn_status items_or_none(qn_jrun *run, const qn_jv *in, qn_jlist **out) {
+    const qn_jv nothing = qn_jv_undefined("");
+    return qn_jv_items(run, qn_jv_truth(in) ? in : &nothing, out);
+}
+
 static qn_status select_items(qn_jrun *run, const qn_jv *in, const qn_jargs *args, bool has_attribute, bool wanted,
                               qn_jv *out) {
     const uint64_t first = has_attribute ? 1 : 0;
@@ -293,7 +299,7 @@ static qn_status select_items(qn_jrun *run, const qn_jv *in, const qn_jargs *arg
         }
     }
     const qn_jargs rest = test == NULL ? (qn_jargs){0} : rest_of(args, first + 1);
-    QN_TRY(qn_jv_items(run, in, &items));
+    QN_TRY(items_or_none(run, in, &items));
     QN_TRY(qn_jv_list(run, QN_JV_LIST, 0, out));
     for (uint64_t i = 0; i < items->n; i++) {
         qn_jv key = items->items[i];
@@ -343,7 +349,7 @@ static qn_status map_attribute(qn_jrun *run, const qn_jlist *items, const qn_jar
 
 static qn_status filter_map(qn_jrun *run, const qn_jv *in, const qn_jargs *args, qn_jv *out) {
     qn_jlist *items = NULL;
-    QN_TRY(qn_jv_items(run, in, &items));
+    QN_TRY(items_or_none(run, in, &items));
     QN_TRY(qn_jv_list(run, QN_JV_LIST, items->n, out));
     if (args->n == 0) {
         return map_attribute(run, items, args, out);
