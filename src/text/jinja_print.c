@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* jinja_print.c: values as text, as Python's str() and repr() and transformers' tojson write them, and JSON as values. */
+/* jinja_print.c: values as text, as Python's str() and repr() and transformers' tojson write them; JSON as values. */
 #include "text/jinja_parts.h"
 
 #include <math.h>

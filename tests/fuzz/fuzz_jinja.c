@@ -8,9 +8,12 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static const char context_text[] =
-    "{\"messages\":[{\"role\":\"system\",\"content\":\"Be brief.\"},{\"role\":\"user\",\"content\":\"H\\u00e9, \\u4f60 x\"},"
-    "{\"role\":\"assistant\",\"content\":null,\"tool_calls\":[{\"function\":{\"name\":\"f\",\"arguments\":{\"a\":[1,2.5,true]}}}]}],"
-    "\"tools\":[{\"type\":\"function\",\"function\":{\"name\":\"f\"}}],\"add_generation_prompt\":true,\"bos_token\":\"<s>\","
+    "{\"messages\":[{\"role\":\"system\",\"content\":\"Be brief.\"},{\"role\":\"user\""
+    ",\"content\":\"H\\u00e9, \\u4f60 x\"},"
+    "{\"role\":\"assistant\",\"content\":null,\"tool_calls\":[{\"function\":{\"name\":\"f\""
+    ",\"arguments\":{\"a\":[1,2.5,true]}}}]}],"
+    "\"tools\":[{\"type\":\"function\",\"function\":{\"name\":\"f\"}}],\"add_generation_prompt\":true,"
+    "\"bos_token\":\"<s>\","
     "\"n\":7,\"x\":0.5,\"e\":[],\"d\":{\"k\":1,\"l\":\"v\"}}";
 
 /* Keeps the messages of both renderings apart: they must be equal, too. */
