@@ -9,7 +9,7 @@ enum { MAX_KEY = 160 };
 
 /* ChatML, the form most models without a template were trained on. */
 static const char chatml[] = "{% for message in messages %}{{ '<|im_start|>' ~ message['role'] ~ '\\n' ~ "
-                             "message['content'] ~ '<|im_end|>\\n' }}{% endfor %}"
+                             "(message['content'] or '') ~ '<|im_end|>\\n' }}{% endfor %}"
                              "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}";
 static const char chatml_note[] = "the model has no chat template; ChatML stands in";
 
