@@ -3,7 +3,8 @@
 /*
  * Portions follow each other within microseconds while a model runs, so that waking a sleeping thread each time would
  * cost more than the work. A thread that has waited in vain for some ten microseconds sleeps: between answers no
- * processor time is burnt.
+ * processor time is burnt. Nobody waits for a thread that has not begun: where other programs hold it up, the caller
+ * does the work alone, closes the portion, and the thread finds nothing to do.
  */
 #include "base/pool.h"
 
@@ -21,13 +22,20 @@ typedef struct pool_thread {
     unsigned worker;
 } pool_thread;
 
+/* The state of work in one word: which portion it is (the upper half), whether it is closed to those who have not
+ * begun, and how many have begun. */
+#define CLOSED (UINT64_C(1) << 16)
+#define ONE_BEGUN UINT64_C(1)
+#define N_BEGUN(state) ((state)&0xFFFFU)
+#define PORTION(state) ((uint32_t)((state) >> 32))
+
 struct qn_pool {
     unsigned n_threads;
-    atomic_uint generation; /* counts portions; a change is the call to work */
-    atomic_uint n_running;
+    atomic_uint_fast64_t state;
+    atomic_uint n_done; /* threads that have begun a portion and ended it */
     atomic_uint n_asleep;
     atomic_bool is_over;
-    qn_worker_fn *fn; /* written before generation, read after it */
+    qn_worker_fn *fn; /* written before state, read after it */
     void *shared;
     pthread_mutex_t lock;
     pthread_cond_t wake;
@@ -40,39 +48,59 @@ static inline void pause_turn(void) {
 #endif
 }
 
-/* Waits until there is another portion than the one seen. */
-static void await_portion(qn_pool *pool, unsigned seen) {
+/* Waits until there is another portion than the one seen; which. */
+static uint32_t await_portion(qn_pool *pool, uint32_t seen) {
     for (unsigned i = 0; i < TURNS_BEFORE_SLEEP; i++) {
-        if (atomic_load(&pool->generation) != seen) {
-            return;
+        const uint32_t portion = PORTION(atomic_load(&pool->state));
+        if (portion != seen) {
+            return portion;
         }
         pause_turn();
     }
+    uint32_t portion = seen;
     (void)pthread_mutex_lock(&pool->lock);
     atomic_fetch_add(&pool->n_asleep, 1);
-    while (atomic_load(&pool->generation) == seen) {
-        (void)pthread_cond_wait(&pool->wake, &pool->lock);
+    while (portion == seen) {
+        portion = PORTION(atomic_load(&pool->state));
+        if (portion == seen) {
+            (void)pthread_cond_wait(&pool->wake, &pool->lock);
+        }
     }
     atomic_fetch_sub(&pool->n_asleep, 1);
     (void)pthread_mutex_unlock(&pool->lock);
+    return portion;
+}
+
+/* Counts a thread among those that work on a portion. @return false when it is closed, or over */
+static bool begin_portion(qn_pool *pool, uint32_t portion) {
+    uint64_t state = atomic_load(&pool->state);
+    while (PORTION(state) == portion && (state & CLOSED) == 0) {
+        if (atomic_compare_exchange_weak(&pool->state, &state, state + ONE_BEGUN)) {
+            return true;
+        }
+    }
+    return false;
 }
 
 static void *thread_main(void *arg) {
     const pool_thread *self = arg;
     qn_pool *pool = self->pool;
-    for (unsigned seen = 0;; seen++) {
-        await_portion(pool, seen);
+    for (uint32_t seen = 0;;) {
+        seen = await_portion(pool, seen);
         if (atomic_load(&pool->is_over)) {
             return NULL;
         }
-        pool->fn(pool->shared, self->worker);
-        atomic_fetch_sub(&pool->n_running, 1);
+        if (begin_portion(pool, seen)) {
+            pool->fn(pool->shared, self->worker);
+            atomic_fetch_add(&pool->n_done, 1);
+        }
     }
 }
 
+/* Opens the next portion. */
 static void call_threads(qn_pool *pool) {
-    atomic_fetch_add(&pool->generation, 1);
-    /* A thread counts itself among the sleepers before it looks at the generation for the last time. */
+    atomic_store(&pool->state, (uint64_t)(PORTION(atomic_load(&pool->state)) + 1U) << 32);
+    /* A thread counts itself among the sleepers before it looks at the state for the last time. */
     if (atomic_load(&pool->n_asleep) > 0) {
         (void)pthread_mutex_lock(&pool->lock);
         (void)pthread_cond_broadcast(&pool->wake);
@@ -127,14 +155,17 @@ unsigned qn_pool_threads(const qn_pool *pool) {
 }
 
 void qn_pool_run(qn_pool *pool, qn_worker_fn *fn, void *shared) {
-    if (pool->n_threads > 1) {
-        pool->fn = fn;
-        pool->shared = shared;
-        atomic_store(&pool->n_running, pool->n_threads - 1);
-        call_threads(pool);
+    if (pool->n_threads == 1) {
+        fn(shared, 0);
+        return;
     }
+    pool->fn = fn;
+    pool->shared = shared;
+    atomic_store(&pool->n_done, 0);
+    call_threads(pool);
     fn(shared, 0);
-    for (unsigned i = 0; atomic_load(&pool->n_running) > 0; i++) {
+    const uint64_t n_begun = N_BEGUN(atomic_fetch_or(&pool->state, CLOSED));
+    for (unsigned i = 0; atomic_load(&pool->n_done) < n_begun; i++) {
         if (i < TURNS_BEFORE_YIELD) {
             pause_turn();
         } else {

@@ -24,7 +24,10 @@ void qn_pool_free(qn_pool *pool);
 /** Threads that run work, the caller's among them: workers are numbered from 0 to this, less 1. */
 unsigned qn_pool_threads(const qn_pool *pool);
 
-/** Runs fn once on every thread and waits for all; fn must share out its work by itself. */
+/**
+ * Runs fn in the calling thread and in those that are ready before it returns there; waits for all that have begun. fn
+ * must share out its work by itself, and leave none when it returns in the calling thread.
+ */
 void qn_pool_run(qn_pool *pool, qn_worker_fn *fn, void *shared);
 
 /**

@@ -204,6 +204,9 @@ void qn_cpu_attend(qn_backend *self, const qn_attention *call) {
     for (uint64_t i = 0; i < call->n_runs; i++) {
         attend_task task = {.cpu = cpu, .call = call, .run = &call->runs[i], .tokens_a_group = cpu->n_queries / ratio};
         task.n_groups = (task.run->n_rows + task.tokens_a_group - 1) / task.tokens_a_group;
-        qn_cpu_share(cpu, task.n_groups * call->n_head_kv, 1, attend_portion, &task);
+        const uint64_t n_tokens = task.run->n_rows < task.tokens_a_group ? task.run->n_rows : task.tokens_a_group;
+        const uint64_t n_keys = task.run->first_pos + task.run->n_rows;
+        const uint64_t n_products = (n_tokens * ratio + 1) * n_keys * 2 * call->head_dim;
+        qn_cpu_share(cpu, task.n_groups * call->n_head_kv, QN_PORTION_PRODUCTS / n_products + 1, attend_portion, &task);
     }
 }

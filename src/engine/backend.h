@@ -123,6 +123,8 @@ struct qn_backend {
     void (*store)(qn_backend *self, const qn_attention *call);
     void (*attend)(qn_backend *self, const qn_attention *call);
     void (*activate)(qn_backend *self, const qn_activation_call *call);
+    /** dst[i] = row ids[i] of x, [n, n_cols]; ids ascend, so that dst may be x. */
+    void (*gather)(qn_backend *self, const float *x, const uint64_t *ids, uint64_t n, uint64_t n_cols, float *dst);
     void (*add)(qn_backend *self, float *dst, const float *src, uint64_t n);
     void (*cap)(qn_backend *self, float *x, uint64_t n, float cap); /**< x = cap * tanh(x / cap) */
     qn_status (*finish)(qn_backend *self, qn_error *err);

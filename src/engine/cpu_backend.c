@@ -130,6 +130,15 @@ static bool is_type_done(const qn_product *products, uint64_t i) {
     return false;
 }
 
+/* Rows of a portion: some portions a thread, in steps that kernels like, each worth the call. */
+static uint64_t rows_a_product(const qn_cpu_backend *cpu, uint64_t n_rows, uint64_t products_a_row) {
+    const uint64_t worth_it = QN_PORTION_PRODUCTS / products_a_row + 1;
+    uint64_t step = n_rows / (PORTIONS_A_THREAD * qn_pool_threads(cpu->pool));
+    step = step > MAX_ROWS ? MAX_ROWS : step;
+    step = step < worth_it ? worth_it : step;
+    return (step + MIN_ROWS - 1) / MIN_ROWS * MIN_ROWS;
+}
+
 static void multiply(qn_backend *self, const qn_product *products, uint64_t n_products, const float *src,
                      uint64_t src_stride, uint64_t n_vectors) {
     qn_cpu_backend *cpu = (qn_cpu_backend *)self;
@@ -151,9 +160,7 @@ static void multiply(qn_backend *self, const qn_product *products, uint64_t n_pr
         for (uint64_t k = i; k < n_products; k++) {
             n_rows += products[k].weight->type == w->type ? products[k].weight->n_rows : 0;
         }
-        uint64_t step = n_rows / (PORTIONS_A_THREAD * qn_pool_threads(cpu->pool)) / MIN_ROWS * MIN_ROWS;
-        step = step < MIN_ROWS ? MIN_ROWS : step > MAX_ROWS ? MAX_ROWS : step;
-        qn_cpu_share(cpu, n_rows, step, multiply_portion, &task);
+        qn_cpu_share(cpu, n_rows, rows_a_product(cpu, n_rows, w->n_cols * n_vectors), multiply_portion, &task);
     }
 }
 
@@ -254,6 +261,13 @@ static void embed(qn_backend *self, const qn_weight *table, const int32_t *ids, 
     qn_cpu_note(cpu, status, &err);
 }
 
+static void gather(qn_backend *self, const float *x, const uint64_t *ids, uint64_t n, uint64_t n_cols, float *dst) {
+    (void)self;
+    for (uint64_t i = 0; i < n; i++) {
+        memmove(dst + i * n_cols, x + ids[i] * n_cols, (size_t)n_cols * sizeof *x);
+    }
+}
+
 static void add(qn_backend *self, float *dst, const float *src, uint64_t n) {
     ((const qn_cpu_backend *)self)->kernels->add(dst, src, n);
 }
@@ -326,6 +340,7 @@ qn_backend *qn_cpu_backend_new(const qn_backend_limits *limits) {
                               .store = qn_cpu_store,
                               .attend = qn_cpu_attend,
                               .activate = activate,
+                              .gather = gather,
                               .add = add,
                               .cap = cap,
                               .finish = finish,

@@ -33,6 +33,9 @@ typedef struct qn_cpu_backend {
     qn_error err; /**< of the first call that failed; status QN_OK: none has */
 } qn_cpu_backend;
 
+/** Multiplications that are worth a portion: what takes as long as handing it to a thread, some times over. */
+enum { QN_PORTION_PRODUCTS = 1 << 16 };
+
 /** Works on items first to end - 1. */
 typedef void qn_portion_fn(void *task, uint64_t first, uint64_t end, unsigned worker);
 

@@ -256,7 +256,7 @@ typedef struct progress {
 } progress;
 
 /* Fills a batch from where decoding has come to, and goes on. */
-static qn_batch next_batch(qn_engine *e, const qn_span *spans, uint64_t n_spans, progress *at) {
+static qn_batch next_batch(qn_engine *e, const qn_span *spans, uint64_t n_spans, bool has_logits, progress *at) {
     qn_batch batch = {0};
     while (at->span < n_spans && batch.n < e->n_batch) {
         const qn_span *s = &spans[at->span];
@@ -267,7 +267,7 @@ static qn_batch next_batch(qn_engine *e, const qn_span *spans, uint64_t n_spans,
         for (uint64_t i = 0; i < n; i++) {
             e->ids[batch.n] = s->tokens[at->done + i];
             e->positions[batch.n] = (int32_t)(s->sequence->n_past + i);
-            if (s->all_logits || at->done + i + 1 == s->n) {
+            if (has_logits && (s->all_logits || at->done + i + 1 == s->n)) {
                 e->wanted[batch.n_wanted++] = batch.n;
             }
             batch.n++;
@@ -299,7 +299,7 @@ qn_status qn_engine_decode_spans(qn_engine *engine, const qn_span *spans, uint64
         QN_TRY(check_span(engine, &spans[i], err));
     }
     while (at.span < n_spans) {
-        const qn_batch batch = next_batch(engine, spans, n_spans, &at);
+        const qn_batch batch = next_batch(engine, spans, n_spans, logits != NULL, &at);
         const qn_status status = qn_engine_forward(engine, &batch, to, err);
         if (status != QN_OK) {
             undo(spans, &at);

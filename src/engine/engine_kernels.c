@@ -63,8 +63,8 @@ INLINE float max_lanes(lanes v) {
 }
 
 /*
- * e^x within 2 units of the last place: x = n ln 2 + r with |r| <= ln 2 / 2, and e^r by its series up to r^7 / 7!, whose
- * remainder is below 2^-27. Arguments are held within -87 and 88, where neither end leaves the normal floats.
+ * e^x within 2 units of the last place: x = n ln 2 + r with |r| <= ln 2 / 2, and e^r by its series up to
+ * r^7 / 7!, whose remainder is below 2^-27. Arguments are held within -87 and 88, where neither end leaves the normal floats.
  */
 INLINE lanes exp_lanes(lanes x) {
     const lanes magic = all(0x1.8p23F);

@@ -14,7 +14,9 @@ static void multiply(qn_engine *e, const qn_product *products, uint64_t n, const
     for (uint64_t i = 0; e->observe != NULL && i < n; i++) {
         e->observe(e->observe_user, products[i].weight->name, src, n_rows, products[i].weight->n_cols);
     }
-    e->backend->multiply(e->backend, products, n, src, stride, n_rows);
+    if (n_rows > 0) {
+        e->backend->multiply(e->backend, products, n, src, stride, n_rows);
+    }
 }
 
 static void norm_rows(qn_engine *e, const qn_norm *norm, const float *src, float *dst, uint64_t n) {
@@ -62,7 +64,15 @@ static void prepare_heads(qn_engine *e, const qn_norm *norm, float *x, uint64_t 
     }
 }
 
-static void attention(qn_engine *e, uint64_t il, const qn_batch *batch) {
+/* Leaves of the residual stream, and of another buffer, the rows whose logits are asked for: how many. */
+static uint64_t keep_wanted(qn_engine *e, const qn_batch *batch, float *beside, uint64_t width_beside) {
+    e->backend->gather(e->backend, e->buffers.x, e->wanted, batch->n_wanted, e->graph.n_embd, e->buffers.x);
+    e->backend->gather(e->backend, beside, e->wanted, batch->n_wanted, width_beside, beside);
+    return batch->n_wanted;
+}
+
+/* @return rows that go on: in the last layer, those whose logits are asked for, unless somebody looks at inputs */
+static uint64_t attention(qn_engine *e, uint64_t il, const qn_batch *batch) {
     const qn_graph *g = &e->graph;
     const qn_layer *layer = &e->weights.layers[il];
     const uint64_t n_q = g->n_head * g->head_dim;
@@ -99,8 +109,11 @@ static void attention(qn_engine *e, uint64_t il, const qn_batch *batch) {
                                .softcap = g->attn_softcap};
     e->backend->store(e->backend, &call);
     e->backend->attend(e->backend, &call);
+    const bool is_last = il + 1 == g->n_layer;
+    const uint64_t n = is_last && e->observe == NULL ? keep_wanted(e, batch, e->buffers.mixed, n_q) : batch->n;
     const qn_product product = {&layer->output, e->buffers.out, g->n_embd};
-    multiply(e, &product, 1, e->buffers.mixed, n_q, batch->n);
+    multiply(e, &product, 1, e->buffers.mixed, n_q, n);
+    return n;
 }
 
 static void feed_forward(qn_engine *e, uint64_t il, uint64_t n) {
@@ -164,44 +177,36 @@ static void start(qn_engine *e, uint64_t n) {
     }
 }
 
-/* Logits of the rows that are asked for, which are brought together first. */
-static void finish_rows(qn_engine *e, const qn_batch *batch, float *logits) {
-    const qn_graph *g = &e->graph;
-    const uint64_t width = g->n_embd;
-    for (uint64_t i = 0; i < batch->n_wanted; i++) {
-        const qn_norm_call call = {.kind = g->norm,
-                                   .norm = &e->weights.output_norm,
-                                   .eps = g->eps,
-                                   .src = e->buffers.x + e->wanted[i] * width,
-                                   .dst = e->buffers.normed + i * width,
-                                   .n_rows = 1,
-                                   .n_groups = 1,
-                                   .n_cols = width};
-        e->backend->norm(e->backend, &call);
-    }
+/* Logits of what is left of the residual stream. */
+static void finish_rows(qn_engine *e, uint64_t n, float *logits) {
+    norm_rows(e, &e->weights.output_norm, e->buffers.x, e->buffers.normed, n);
     const qn_product output = {&e->weights.output, logits, e->weights.n_vocab};
-    multiply(e, &output, 1, e->buffers.normed, width, batch->n_wanted);
-    if (g->final_softcap > 0) {
-        e->backend->cap(e->backend, logits, batch->n_wanted * e->weights.n_vocab, g->final_softcap);
+    multiply(e, &output, 1, e->buffers.normed, e->graph.n_embd, n);
+    if (e->graph.final_softcap > 0) {
+        e->backend->cap(e->backend, logits, n * e->weights.n_vocab, e->graph.final_softcap);
     }
 }
 
 qn_status qn_engine_forward(qn_engine *engine, const qn_batch *batch, float *logits, qn_error *err) {
-    start(engine, batch->n);
-    for (uint64_t il = 0; il < engine->graph.n_layer; il++) {
+    uint64_t n = batch->n;
+    start(engine, n);
+    for (uint64_t il = 0; il < engine->graph.n_layer && n > 0; il++) {
         const qn_layer *layer = &engine->weights.layers[il];
         if (qn_job_is_cancelled(engine->job)) {
             return qn_fail(err, QN_E_INTERRUPTED, "interrupted");
         }
-        norm_rows(engine, &layer->attn_norm, engine->buffers.x, engine->buffers.normed, batch->n);
-        attention(engine, il, batch);
-        add_residual(engine, &layer->post_attn_norm, batch->n);
-        norm_rows(engine, &layer->ffn_norm, engine->buffers.x, engine->buffers.normed, batch->n);
-        feed_forward(engine, il, batch->n);
-        add_residual(engine, &layer->post_ffn_norm, batch->n);
+        norm_rows(engine, &layer->attn_norm, engine->buffers.x, engine->buffers.normed, n);
+        n = attention(engine, il, batch);
+        add_residual(engine, &layer->post_attn_norm, n);
+        norm_rows(engine, &layer->ffn_norm, engine->buffers.x, engine->buffers.normed, n);
+        feed_forward(engine, il, n);
+        add_residual(engine, &layer->post_ffn_norm, n);
     }
-    if (logits != NULL && batch->n_wanted > 0) {
-        finish_rows(engine, batch, logits);
+    if (n != batch->n_wanted) {
+        n = keep_wanted(engine, batch, engine->buffers.out, engine->graph.n_embd);
+    }
+    if (logits != NULL && n > 0) {
+        finish_rows(engine, n, logits);
     }
     return engine->backend->finish(engine->backend, err);
 }

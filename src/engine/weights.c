@@ -143,7 +143,7 @@ static qn_status find_matrix(finder *f, const char *name, uint64_t rows, uint64_
 /* A matrix of a layer with its bias. */
 static qn_status find_linear(finder *f, uint64_t layer, const char *part, uint64_t rows, uint64_t cols, presence wanted,
                              qn_weight *out, qn_error *err) {
-    const presence bias = f->graph->norm == QN_NORM_LAYER ? wanted : OPTIONAL;
+    const presence bias = f->graph->norm == QN_NORM_LAYER ? NEEDED : OPTIONAL;
     QN_TRY(find_matrix(f, name_in_layer(f, layer, part, "weight"), rows, cols, wanted, out, err));
     return out->bytes == NULL ? QN_OK
                               : find_vector(f, name_in_layer(f, layer, part, "bias"), rows, bias, &out->bias, err);
