@@ -146,19 +146,25 @@ static void attend_to_tile(const query_group *g, uint64_t tile, uint64_t last_po
                          .width = width,
                          .scale = call->scale,
                          .softcap = call->softcap};
-    for (uint64_t i = 0; i < g->n_tokens * g->ratio; i++) {
-        const uint64_t pos = run->first_pos + g->first_token + i / g->ratio;
-        const uint64_t first = first_visible(call, pos);
-        if (pos < tile || first >= tile + QN_KV_TILE) {
-            continue;
+    const uint64_t n_queries = g->n_tokens * g->ratio;
+    for (uint64_t i = 0; i < n_queries; i += QN_TILE_QUERIES) {
+        bool is_seen = false;
+        step.n = n_queries - i < QN_TILE_QUERIES ? (unsigned)(n_queries - i) : QN_TILE_QUERIES;
+        for (unsigned a = 0; a < step.n; a++) {
+            const uint64_t pos = run->first_pos + g->first_token + (i + a) / g->ratio;
+            const uint64_t first = first_visible(call, pos);
+            step.first[a] = first > tile ? first - tile : 0;
+            step.end[a] = pos < tile ? 0 : pos + 1 - tile < QN_KV_TILE ? pos + 1 - tile : QN_KV_TILE;
+            step.first[a] = step.first[a] < step.end[a] ? step.first[a] : step.end[a];
+            is_seen = is_seen || step.first[a] < step.end[a];
         }
-        step.first = first > tile ? first - tile : 0;
-        step.end = pos + 1 - tile < QN_KV_TILE ? pos + 1 - tile : QN_KV_TILE;
-        step.q = g->scratch->q + i * width;
-        step.acc = g->scratch->acc + i * width;
-        step.max = g->scratch->max + i;
-        step.sum = g->scratch->sum + i;
-        g->task->cpu->kernels->attend(&step);
+        if (is_seen) {
+            step.q = g->scratch->q + i * width;
+            step.acc = g->scratch->acc + i * width;
+            step.max = g->scratch->max + i;
+            step.sum = g->scratch->sum + i;
+            g->task->cpu->kernels->attend(&step);
+        }
     }
 }
 

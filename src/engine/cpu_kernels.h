@@ -10,19 +10,23 @@
 /** Rows of keys, values and queries in scratch memory are padded with zeros to a multiple of this. */
 enum { QN_HEAD_PAD = 16 };
 
-/** One query before a tile of keys: its running softmax goes on. */
+/** Queries that meet a tile together at most. */
+enum { QN_TILE_QUERIES = 2 };
+
+/** One or two neighbouring queries before a tile of keys: their running softmaxes go on. */
 typedef struct qn_tile_step {
-    const float *q;    /**< [width] */
-    const float *keys; /**< [QN_KV_TILE, width]; those outside first to end are finite numbers */
-    const float *values;
-    uint64_t width; /**< head size, padded */
-    uint64_t first; /**< keys seen: from first to end - 1 */
-    uint64_t end;
+    unsigned n;                      /**< queries */
+    const float *q;                  /**< [n, width] */
+    const float *keys;               /**< [QN_KV_TILE, width]; those outside first to end are finite numbers */
+    const float *values;             /**< [QN_KV_TILE, width] */
+    uint64_t width;                  /**< head size, padded */
+    uint64_t first[QN_TILE_QUERIES]; /**< keys that each sees: from first to end - 1, or none */
+    uint64_t end[QN_TILE_QUERIES];
     float scale;
     float softcap;
-    float *acc; /**< [width] weighted sum of values so far */
-    float *max; /**< the largest score so far */
-    float *sum; /**< of weights so far */
+    float *acc; /**< [n, width] weighted sum of values so far */
+    float *max; /**< [n] the largest score so far */
+    float *sum; /**< [n] of weights so far */
 } qn_tile_step;
 
 /** The loops. dst may be a source where lengths agree. */

@@ -53,6 +53,31 @@ INLINE float sum_lanes(lanes v) {
     return parts[0];
 }
 
+#if N_LANES == 16
+#define FOLD(v)                                                        \
+    FOLD_EIGHT(__builtin_shufflevector(v, v, 0, 1, 2, 3, 4, 5, 6, 7) + \
+               __builtin_shufflevector(v, v, 8, 9, 10, 11, 12, 13, 14, 15))
+#elif N_LANES == 8
+#define FOLD(v) FOLD_EIGHT(v)
+#else
+#define FOLD(v) (v)
+#endif
+#define FOLD_EIGHT(v) (__builtin_shufflevector(v, v, 0, 1, 2, 3) + __builtin_shufflevector(v, v, 4, 5, 6, 7))
+
+typedef float four_floats __attribute__((vector_size(16)));
+
+/* dst[i] = the sum of v[i]. */
+INLINE void sum_four(const lanes v[4], float *dst) {
+    const four_floats a = FOLD(v[0]);
+    const four_floats b = FOLD(v[1]);
+    const four_floats c = FOLD(v[2]);
+    const four_floats d = FOLD(v[3]);
+    const four_floats ab = __builtin_shufflevector(a, b, 0, 4, 2, 6) + __builtin_shufflevector(a, b, 1, 5, 3, 7);
+    const four_floats cd = __builtin_shufflevector(c, d, 0, 4, 2, 6) + __builtin_shufflevector(c, d, 1, 5, 3, 7);
+    const four_floats sums = __builtin_shufflevector(ab, cd, 0, 1, 4, 5) + __builtin_shufflevector(ab, cd, 2, 3, 6, 7);
+    memcpy(dst, &sums, sizeof sums);
+}
+
 INLINE float max_lanes(lanes v) {
     float parts[N_LANES];
     store(parts, v);
@@ -63,8 +88,8 @@ INLINE float max_lanes(lanes v) {
 }
 
 /*
- * e^x within 2 units of the last place: x = n ln 2 + r with |r| <= ln 2 / 2, and e^r by its series up to
- * r^7 / 7!, whose remainder is below 2^-27. Arguments are held within -87 and 88, where neither end leaves the normal floats.
+ * e^x within 2 units of the last place: x = n ln 2 + r with |r| <= ln 2 / 2, and e^r by its series up to r^7 / 7!,
+ * whose remainder is below 2^-27. Arguments are held within -87 and 88: neither end leaves the normal floats.
  */
 INLINE lanes exp_lanes(lanes x) {
     const lanes magic = all(0x1.8p23F);
@@ -180,49 +205,48 @@ static void cap(float *x, uint64_t n, float limit) {
     }
 }
 
-/* Scores of four neighbouring keys. */
-INLINE void four_scores(const float *q, const float *keys, uint64_t width, float *scores) {
-    lanes s0 = {0};
-    lanes s1 = {0};
-    lanes s2 = {0};
-    lanes s3 = {0};
-    for (uint64_t i = 0; i < width; i += N_LANES) {
-        const lanes x = load(q + i);
-        s0 += x * load(keys + i);
-        s1 += x * load(keys + width + i);
-        s2 += x * load(keys + 2 * width + i);
-        s3 += x * load(keys + 3 * width + i);
-    }
-    scores[0] = sum_lanes(s0);
-    scores[1] = sum_lanes(s1);
-    scores[2] = sum_lanes(s2);
-    scores[3] = sum_lanes(s3);
-}
-
-/* acc = kept * acc + the weighted sum of values first to end - 1, both multiples of 4. */
-INLINE void add_values(const qn_tile_step *t, const float *weights, uint64_t first, uint64_t end, float kept) {
+/* Scores of n queries and four neighbouring keys. */
+INLINE void four_scores(const qn_tile_step *t, unsigned n, uint64_t key, float scores[][QN_KV_TILE]) {
+    lanes s[QN_TILE_QUERIES][4] = {{{0}}};
+    const float *keys = t->keys + key * t->width;
     for (uint64_t i = 0; i < t->width; i += N_LANES) {
-        lanes a = load(t->acc + i) * all(kept);
-        lanes b = {0};
-        const float *v = t->values + first * t->width + i;
-        for (uint64_t j = first; j < end; j += 4, v += 4 * t->width) {
-            a += all(weights[j]) * load(v) + all(weights[j + 2]) * load(v + 2 * t->width);
-            b += all(weights[j + 1]) * load(v + t->width) + all(weights[j + 3]) * load(v + 3 * t->width);
+        for (unsigned j = 0; j < 4; j++) {
+            const lanes k = load(keys + j * t->width + i);
+            for (unsigned a = 0; a < n; a++) {
+                s[a][j] += load(t->q + a * t->width + i) * k;
+            }
         }
-        store(t->acc + i, a + b);
+    }
+    for (unsigned a = 0; a < n; a++) {
+        sum_four(s[a], scores[a] + key);
     }
 }
 
-static void attend(const qn_tile_step *t) {
-    float scores[QN_KV_TILE];
-    const uint64_t first = t->first - t->first % 4;
-    const uint64_t end = (t->end + 3) / 4 * 4;
-    for (uint64_t j = 0; j < QN_KV_TILE; j++) {
-        scores[j] = 0;
+/* acc = kept * acc + the weighted sum of values first to end - 1, for n queries. */
+INLINE void add_values(const qn_tile_step *t, unsigned n, float weights[][QN_KV_TILE], uint64_t first, uint64_t end,
+                       const float *kept) {
+    enum { SPAN = QN_HEAD_PAD / N_LANES < 2 ? 1 : 2 };
+    for (uint64_t i = 0; i < t->width; i += SPAN * N_LANES) {
+        lanes sum[QN_TILE_QUERIES][SPAN] = {{{0}}};
+        for (uint64_t j = first; j < end; j++) {
+            const float *v = t->values + j * t->width + i;
+            for (unsigned a = 0; a < n; a++) {
+                for (unsigned c = 0; c < SPAN; c++) {
+                    sum[a][c] += all(weights[a][j]) * load(v + c * N_LANES);
+                }
+            }
+        }
+        for (unsigned a = 0; a < n; a++) {
+            for (unsigned c = 0; c < SPAN; c++) {
+                float *acc = t->acc + a * t->width + i + c * N_LANES;
+                store(acc, load(acc) * all(kept[a]) + sum[a][c]);
+            }
+        }
     }
-    for (uint64_t j = first; j < end; j += 4) {
-        four_scores(t->q, t->keys + j * t->width, t->width, scores + j);
-    }
+}
+
+/* Scores become weights, relative to the largest so far; what is left of the weights before. */
+INLINE float weigh(const qn_tile_step *t, unsigned a, float *scores) {
     for (uint64_t j = 0; j < QN_KV_TILE; j += N_LANES) {
         lanes s = load(scores + j) * all(t->scale);
         if (t->softcap > 0) {
@@ -230,26 +254,60 @@ static void attend(const qn_tile_step *t) {
         }
         store(scores + j, s);
     }
-    for (uint64_t j = 0; j < QN_KV_TILE; j++) {
-        scores[j] = j >= t->first && j < t->end ? scores[j] : -INFINITY;
+    lanes most = all(-INFINITY);
+    for (uint64_t j = 0; j < t->first[a]; j++) {
+        scores[j] = -INFINITY;
     }
-    lanes most = load(scores);
-    for (uint64_t j = N_LANES; j < QN_KV_TILE; j += N_LANES) {
+    for (uint64_t j = t->end[a]; j < QN_KV_TILE; j++) {
+        scores[j] = -INFINITY;
+    }
+    for (uint64_t j = 0; j < QN_KV_TILE; j += N_LANES) {
         const lanes s = load(scores + j);
         most = select_lanes(s > most, s, most);
     }
-    const float max = fmaxf(*t->max, max_lanes(most));
-    const float kept = *t->max == -INFINITY ? 0 : expf(*t->max - max);
+    const float before = t->max[a];
+    const float max = fmaxf(before, max_lanes(most));
+    const float from = max == -INFINITY ? 0 : max; /* nothing seen yet: all weights are 0 */
+    const float kept = before == -INFINITY ? 0 : expf(before - from);
     lanes sum = {0};
     for (uint64_t j = 0; j < QN_KV_TILE; j += N_LANES) {
         const lanes s = load(scores + j);
-        const lanes weight = select_lanes(s == all(-INFINITY), (lanes){0}, exp_lanes(s - all(max)));
+        const lanes weight = select_lanes(s == all(-INFINITY), (lanes){0}, exp_lanes(s - all(from)));
         store(scores + j, weight);
         sum += weight;
     }
-    *t->max = max;
-    *t->sum = *t->sum * kept + sum_lanes(sum);
-    add_values(t, scores, first, end, kept);
+    t->max[a] = max;
+    t->sum[a] = t->sum[a] * kept + sum_lanes(sum);
+    return kept;
+}
+
+/* n is a constant in each caller. */
+INLINE void attend_together(const qn_tile_step *t, unsigned n) {
+    float scores[QN_TILE_QUERIES][QN_KV_TILE] = {{0}};
+    float kept[QN_TILE_QUERIES] = {0};
+    uint64_t first = t->first[0];
+    uint64_t end = t->end[0];
+    for (unsigned a = 1; a < n; a++) {
+        first = t->first[a] < first ? t->first[a] : first;
+        end = t->end[a] > end ? t->end[a] : end;
+    }
+    first -= first % 4;
+    end = (end + 3) / 4 * 4;
+    for (uint64_t j = first; j < end; j += 4) {
+        four_scores(t, n, j, scores);
+    }
+    for (unsigned a = 0; a < n; a++) {
+        kept[a] = weigh(t, a, scores[a]);
+    }
+    add_values(t, n, scores, first, end, kept);
+}
+
+static void attend(const qn_tile_step *t) {
+    if (t->n == 1) {
+        attend_together(t, 1);
+    } else {
+        attend_together(t, 2);
+    }
 }
 
 const qn_cpu_kernels PASTE_VALUES(qn_cpu_kernels, QN_LEVEL) = {
