@@ -1,17 +1,62 @@
 /* SPDX-License-Identifier: MIT */
-/* matmul.c: chooses the variant and walks rows and vectors. Activations are float32 for every type so far. */
+/* matmul.c: which partner a type's activations have, and which variant multiplies. */
 #include "dtype/matmul.h"
 
-#include "dtype/codec.h"
-#include "dtype/kernels.h"
+#include "dtype/dot_kernels.h"
+#include "dtype/half.h"
 
 #include <string.h>
 
-enum {
-    RUN = 256,    /* elements decoded at a time: whole blocks of every type */
-    LANES = 16,   /* partial sums of a product; lane = column % LANES */
-    N_SHARING = 8 /* vectors that share a decoded run */
-};
+extern const qn_dot_kernels qn_dot_kernels_baseline;
+#if defined(__x86_64__)
+extern const qn_dot_kernels qn_dot_kernels_avx2;
+extern const qn_dot_kernels qn_dot_kernels_avx512;
+#endif
+
+static const qn_dot_kernels *kernels_of(qn_cpu_level level) {
+#if defined(__x86_64__)
+    if (level == QN_CPU_AVX512) {
+        return &qn_dot_kernels_avx512;
+    }
+    if (level == QN_CPU_AVX2) {
+        return &qn_dot_kernels_avx2;
+    }
+#else
+    (void)level;
+#endif
+    return &qn_dot_kernels_baseline;
+}
+
+static qn_partner partner_of(qn_dtype type) {
+    switch (type) {
+    case QN_Q4_0:
+    case QN_Q5_0:
+    case QN_Q8_0:
+    case QN_IQ4_NL:
+    case QN_MXFP4:
+    case QN_Q1_0:
+    case QN_Q2_0: return QN_PARTNER_Q8_0;
+    case QN_Q4_1:
+    case QN_Q5_1: return QN_PARTNER_Q8_1;
+    case QN_NVFP4: return QN_PARTNER_Q8_0_FLOATS;
+    case QN_Q2_K:
+    case QN_Q3_K:
+    case QN_Q4_K:
+    case QN_Q5_K:
+    case QN_Q6_K:
+    case QN_IQ1_S:
+    case QN_IQ1_M:
+    case QN_IQ2_XXS:
+    case QN_IQ2_XS:
+    case QN_IQ2_S:
+    case QN_IQ3_XXS:
+    case QN_IQ3_S:
+    case QN_IQ4_XS:
+    case QN_TQ1_0:
+    case QN_TQ2_0: return QN_PARTNER_Q8_K;
+    default: return QN_PARTNER_FLOATS;
+    }
+}
 
 bool qn_matmul_has(qn_dtype type) {
     const qn_dtype_info *info = qn_dtype_get((uint32_t)type);
@@ -19,72 +64,49 @@ bool qn_matmul_has(qn_dtype type) {
 }
 
 uint64_t qn_activation_bytes(qn_dtype type, uint64_t n_cols) {
-    (void)type;
-    return (n_cols * sizeof(float) + 63U) / 64U * 64U;
+    return qn_planes_of(partner_of(type), n_cols).size;
 }
 
 void qn_activations_pack(qn_cpu_level level, qn_dtype type, const float *src, uint64_t n_vectors, uint64_t src_stride,
                          uint64_t n_cols, void *dst) {
-    const uint64_t size = qn_activation_bytes(type, n_cols);
-    unsigned char *to = dst;
-    (void)level;
+    const qn_dot_kernels *kernels = kernels_of(level);
+    const qn_partner partner = partner_of(type);
+    const qn_planes planes = qn_planes_of(partner, n_cols);
     for (uint64_t v = 0; v < n_vectors; v++) {
-        memcpy(to + v * size, src + v * src_stride, (size_t)n_cols * sizeof *src);
-    }
-}
-
-static void add_products(const float *w, const float *x, uint64_t n, float sums[LANES]) {
-    uint64_t i = 0;
-    for (; i + LANES <= n; i += LANES) {
-        for (unsigned t = 0; t < LANES; t++) {
-            sums[t] += w[i + t] * x[i + t];
+        const float *from = src + v * src_stride;
+        unsigned char *to = (unsigned char *)dst + v * planes.size;
+        switch (partner) {
+        case QN_PARTNER_Q8_0: kernels->pack_q8_0(from, n_cols, &planes, to); break;
+        case QN_PARTNER_Q8_1: kernels->pack_q8_1(from, n_cols, &planes, to); break;
+        case QN_PARTNER_Q8_K: kernels->pack_q8_k(from, n_cols, &planes, to); break;
+        case QN_PARTNER_Q8_0_FLOATS: kernels->pack_q8_0_floats(from, n_cols, &planes, to); break;
+        case QN_PARTNER_FLOATS:
+            memcpy(to, from, (size_t)n_cols * sizeof *from);
+            memset(to + n_cols * sizeof *from, 0, (size_t)(planes.size - n_cols * sizeof *from));
+            break;
         }
-    }
-    for (unsigned t = 0; i + t < n; t++) {
-        sums[t] += w[i + t] * x[i + t];
-    }
-}
-
-static float total_of(const float sums[LANES]) {
-    float half[LANES / 2];
-    for (unsigned t = 0; t < LANES / 2; t++) {
-        half[t] = sums[t] + sums[t + LANES / 2];
-    }
-    return ((half[0] + half[4]) + (half[2] + half[6])) + ((half[1] + half[5]) + (half[3] + half[7]));
-}
-
-static void multiply_row(qn_cpu_level level, qn_dtype type, const unsigned char *row, uint64_t n_cols,
-                         const unsigned char *x, uint64_t n_vectors, uint64_t vector_bytes, float *dst,
-                         uint64_t dst_stride) {
-    const qn_dtype_info *info = qn_dtype_get((uint32_t)type);
-    float sums[N_SHARING][LANES] = {{0.0F}};
-    float w[RUN];
-    for (uint64_t c = 0; c < n_cols; c += RUN) {
-        const uint64_t n = n_cols - c < RUN ? n_cols - c : RUN;
-        qn_error err;
-        if (qn_decode_rows(level, type, row + c / info->block_len * info->block_bytes, 1, n, w, &err) != QN_OK) {
-            return; /* not for a type of qn_matmul_has() and whole blocks */
-        }
-        for (uint64_t v = 0; v < n_vectors; v++) {
-            add_products(w, (const float *)(const void *)(x + v * vector_bytes) + c, n, sums[v]);
-        }
-    }
-    for (uint64_t v = 0; v < n_vectors; v++) {
-        dst[v * dst_stride] = total_of(sums[v]);
     }
 }
 
 void qn_matmul(qn_cpu_level level, qn_dtype type, const void *weights, uint64_t n_rows, uint64_t n_cols,
                const void *activations, uint64_t n_vectors, float *dst, uint64_t dst_stride) {
+    const qn_dot_kernels *kernels = kernels_of(level);
     const qn_dtype_info *info = qn_dtype_get((uint32_t)type);
-    const uint64_t row_bytes = n_cols / info->block_len * info->block_bytes;
-    const uint64_t vector_bytes = qn_activation_bytes(type, n_cols);
-    const unsigned char *x = activations;
-    for (uint64_t v = 0; v < n_vectors; v += N_SHARING) {
-        const uint64_t n = n_vectors - v < N_SHARING ? n_vectors - v : N_SHARING;
-        for (uint64_t r = 0; r < n_rows; r++) {
-            multiply_row(level, type, (const unsigned char *)weights + r * row_bytes, n_cols, x + v * vector_bytes, n,
-                         vector_bytes, dst + v * dst_stride + r, dst_stride);
-        }
+    const qn_dot_task task = {
+        .weights = weights,
+        .n_rows = n_rows,
+        .n_cols = n_cols,
+        .row_bytes = n_cols / info->block_len * info->block_bytes,
+        .vectors = activations,
+        .planes = qn_planes_of(partner_of(type), n_cols),
+        .n_vectors = n_vectors,
+        .dst = dst,
+        .dst_stride = dst_stride,
+        .decode = qn_block_decoder(type),
+        .block_len = info->block_len,
+        .block_bytes = info->block_bytes,
+    };
+    if (n_rows > 0 && n_vectors > 0) {
+        (kernels->dot[type] != NULL ? kernels->dot[type] : kernels->dot_decoded)(&task);
     }
 }

@@ -5,6 +5,7 @@
  */
 #include "vectors.h"
 
+#include "dtype/dot_kernels.h"
 #include "dtype/matmul.h"
 
 #include <math.h>
@@ -64,14 +65,15 @@ static void make_problem(problem *p, uint32_t seed) {
         for (size_t c = 0; c < MAX_COLS; c++) {
             importance[c] = 1.0F;
         }
-        assert_ok(&err, qn_encode_rows((qn_cpu_level)top_level(), QN_EFFORT_FAST, p->type, p->w, p->n_rows, p->n_cols,
-                                       importance, p->weights + 1, &err));
+        assert_ok(&err,
+                  qn_encode_rows((qn_cpu_level)top_level(), QN_EFFORT_FAST, p->type, p->w, p->n_rows, p->n_cols,
+                                 importance, p->weights + 1, &err));
     } else {
         for (size_t i = 0; i < p->n_rows * p->row_bytes; i++) {
             /* Small numbers whatever the type: the upper byte of a number is not random. */
             p->weights[i + 1] = i % info->block_bytes + 1 == info->block_bytes && info->block_bytes > 1
-                                    ? 0x3F
-                                    : (unsigned char)next_random(&state);
+                ? 0x3F
+                : (unsigned char)next_random(&state);
         }
         if (p->type == QN_Q8_1 || p->type == QN_Q8_K) {
             for (size_t i = 0; i < p->n_rows * p->row_bytes; i += info->block_bytes) {
@@ -90,9 +92,47 @@ static void free_problem(problem *p) {
     free(p->found);
 }
 
-/* The relative error that quantised activations cause, as a part of the product of the norms. */
+/* The partner of a type's activations, as facts/quants.md §8 has it. */
+static qn_partner partner_of_type(qn_dtype type) {
+    const qn_dtype_info *info = qn_dtype_get((uint32_t)type);
+    if (type == QN_NVFP4 || type == QN_Q8_1 || type == QN_Q8_K || !info->is_quantized) {
+        return QN_PARTNER_FLOATS;
+    }
+    if (info->block_len == 256) {
+        return QN_PARTNER_Q8_K;
+    }
+    return type == QN_Q4_1 || type == QN_Q5_1 ? QN_PARTNER_Q8_1 : QN_PARTNER_Q8_0;
+}
+
+/* The value of element c of packed vector v. */
+static double packed_value(const problem *p, uint64_t v, uint64_t c) {
+    const qn_partner partner = partner_of_type(p->type);
+    const qn_planes planes = qn_planes_of(partner, p->n_cols);
+    const unsigned char *x = p->packed + v * planes.size;
+    const float *d = (const float *)(const void *)(x + planes.d);
+    if (partner == QN_PARTNER_FLOATS) {
+        return (double)((const float *)(const void *)x)[c];
+    }
+    return (double)d[partner == QN_PARTNER_Q8_K ? c / 256 : c / 32] * ((const int8_t *)x)[c];
+}
+
+static void check_packed(const problem *p, int level) {
+    const double tolerance = p->type == QN_NVFP4 || partner_of_type(p->type) != QN_PARTNER_FLOATS ? 0.01 : 0.0;
+    for (uint64_t v = 0; v < p->n_vectors; v++) {
+        for (uint64_t c = 0; c < p->n_cols; c++) {
+            const double x = p->x[v * X_STRIDE + c];
+            if (!(fabs(packed_value(p, v, c) - x) <= tolerance)) {
+                fail_msg("%s, level %d: element %llu of vector %llu became %.9g from %.9g",
+                         qn_dtype_get((uint32_t)p->type)->name, level, (unsigned long long)c, (unsigned long long)v,
+                         packed_value(p, v, c), x);
+            }
+        }
+    }
+}
+
+/* The error of a product as a part of the product of the norms; Q8_1 has its sums rounded to f16. */
 static double tolerance_of(qn_dtype type) {
-    return qn_dtype_get((uint32_t)type)->is_quantized ? 2e-3 : 2e-6;
+    return partner_of_type(type) == QN_PARTNER_Q8_1 ? 1e-3 : 3e-6;
 }
 
 static void check_products(const problem *p, int level) {
@@ -103,7 +143,7 @@ static void check_products(const problem *p, int level) {
             double xx = 0.0;
             for (uint64_t c = 0; c < p->n_cols; c++) {
                 const double w = p->w[r * p->n_cols + c];
-                const double x = p->x[v * X_STRIDE + c];
+                const double x = packed_value(p, v, c);
                 sum += w * x;
                 ww += w * w;
                 xx += x * x;
@@ -143,6 +183,7 @@ static void check_shape(qn_dtype type, uint64_t n_rows, uint64_t n_cols, uint64_
         }
         qn_activations_pack((qn_cpu_level)level, type, p.x, n_vectors, X_STRIDE, n_cols, p.packed);
         qn_matmul((qn_cpu_level)level, type, p.weights + 1, n_rows, n_cols, p.packed, n_vectors, p.found, FOUND_STRIDE);
+        check_packed(&p, level);
         check_products(&p, level);
         check_splits(&p, level);
         for (uint64_t v = 0; v < MAX_VECTORS; v++) {
