@@ -19,7 +19,7 @@ static bool has_f16c(void) {
 qn_cpu_level qn_cpu_detect(void) {
     __builtin_cpu_init();
     /* __builtin_cpu_supports() also asks whether the operating system saves the registers. */
-    if (!__builtin_cpu_supports("avx2") || !has_f16c()) {
+    if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma") || !has_f16c()) {
         return QN_CPU_SCALAR;
     }
     if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&

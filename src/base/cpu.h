@@ -6,7 +6,7 @@
 /** Variants, each a superset of the one before. Every variant of a codec gives the same bytes. */
 typedef enum qn_cpu_level {
     QN_CPU_SCALAR = 0, /**< what the compiler's baseline allows */
-    QN_CPU_AVX2,       /**< x86-64 with AVX2, F16C (no FMA contraction is used) */
+    QN_CPU_AVX2,       /**< x86-64 with AVX2, F16C, FMA (which codecs do not use) */
     QN_CPU_AVX512      /**< x86-64 with AVX-512 F, BW, DQ, VL */
 } qn_cpu_level;
 

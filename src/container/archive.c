@@ -111,6 +111,19 @@ const qn_file *qn_archive_file_at(const qn_archive *archive, uint64_t i) {
     return archive->files[i];
 }
 
+qn_status qn_archive_map(qn_archive *archive, const qn_archive_tensor *tensor, const unsigned char **bytes,
+                         qn_error *err) {
+    const unsigned char *map = NULL;
+    for (uint64_t i = 0; i < archive->n_files; i++) {
+        if (archive->files[i] == tensor->file) {
+            QN_TRY(qn_file_map(archive->files[i], &map, err));
+            *bytes = map + tensor->file_off;
+            return QN_OK;
+        }
+    }
+    return qn_fail(err, QN_E_INTERNAL, "tensor '%s' is of another archive", tensor->name);
+}
+
 const char *qn_archive_format(const qn_archive *archive) {
     return archive->format;
 }

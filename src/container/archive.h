@@ -60,6 +60,12 @@ const qn_meta *qn_archive_meta(const qn_archive *archive);
 /** Files it was read from, shards in order. */
 uint64_t qn_archive_n_files(const qn_archive *archive);
 const qn_file *qn_archive_file_at(const qn_archive *archive, uint64_t i); /**< File i; borrowed. */
+/**
+ * A tensor's bytes, its file mapped whole. They stay until the archive is closed. Not for two threads at once.
+ * @param tensor one of this archive's
+ */
+QN_NODISCARD qn_status qn_archive_map(qn_archive *archive, const qn_archive_tensor *tensor, const unsigned char **bytes,
+                                      qn_error *err);
 /** "gguf" or "safetensors". */
 const char *qn_archive_format(const qn_archive *archive);
 

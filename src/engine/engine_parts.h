@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: MIT */
+/* engine_parts.h: what the files of the engine share. Private to src/engine. */
+#ifndef QUERN_ENGINE_ENGINE_PARTS_H
+#define QUERN_ENGINE_ENGINE_PARTS_H
+
+#include "engine/backend.h"
+#include "engine/engine.h"
+
+/** Activations of a batch. All are the back end's. */
+typedef struct qn_buffers {
+    float *x;      /**< [n_batch, n_embd] the residual stream */
+    float *normed; /**< [n_batch, n_embd] */
+    float *qkv;    /**< [n_batch, (n_head + 2 n_head_kv) * head_dim] */
+    float *mixed;  /**< [n_batch, n_head * head_dim] */
+    float *hidden; /**< [n_batch, 2 n_ff]: gate and up side by side */
+    float *out;    /**< [n_batch, n_embd] what a sub-layer adds */
+    float *turns;  /**< [2][n_batch, n_rot]: of full layers, of sliding ones */
+} qn_buffers;
+
+struct qn_engine {
+    qn_provider provider;
+    qn_arena *arena;
+    qn_graph graph;
+    qn_weights weights;
+    qn_backend *backend;
+    qn_job *job;
+    uint64_t n_ctx;
+    uint64_t n_batch;
+    qn_dtype kv_type;
+    uint64_t kv_row_bytes;
+    uint64_t n_slots; /**< n_ctx, rounded up to whole tiles */
+    uint64_t kv_bytes_in_use;
+    double *frequencies[2]; /**< [n_rot / 2], of full layers and of sliding ones; in the arena */
+    qn_buffers buffers;
+    uint64_t buffer_bytes;
+    qn_input_fn *observe;
+    void *observe_user;
+    int32_t *ids;       /**< [n_batch] tokens of the batch */
+    int32_t *positions; /**< [n_batch] */
+    uint64_t *wanted;   /**< [n_batch] rows whose logits are asked for */
+    qn_run *runs;       /**< [n_batch] */
+};
+
+struct qn_sequence {
+    qn_engine *engine;
+    qn_kv kv;
+    uint64_t n_past;
+};
+
+/** A batch that is ready to run: ids, positions, wanted and runs of the engine are filled in. */
+typedef struct qn_batch {
+    uint64_t n;
+    uint64_t n_wanted;
+    uint64_t n_runs;
+} qn_batch;
+
+/** Runs a batch; logits gets [n_wanted, n_vocab], or may be NULL. */
+QN_NODISCARD qn_status qn_engine_forward(qn_engine *engine, const qn_batch *batch, float *logits, qn_error *err);
+
+#endif

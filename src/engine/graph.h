@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: MIT */
+/* graph.h: what a family's forward pass is made of, filled from a row of traits and a file's metadata. */
+#ifndef QUERN_ENGINE_GRAPH_H
+#define QUERN_ENGINE_GRAPH_H
+
+#include "arch/arch.h"
+
+typedef enum qn_norm_kind { QN_NORM_RMS, QN_NORM_LAYER /**< mean removed, with a bias */ } qn_norm_kind;
+
+typedef enum qn_mlp_kind {
+    QN_MLP_GATED,       /**< down(act(gate x) * up x) */
+    QN_MLP_GATED_FUSED, /**< the same; the first half of up's rows is the gate */
+    QN_MLP_PLAIN        /**< down(act(up x)) */
+} qn_mlp_kind;
+
+typedef enum qn_activation { QN_ACT_SILU, QN_ACT_GELU /**< tanh form */ } qn_activation;
+
+/** The rotation of one kind of layer. Source: facts/architectures.md 0.7. */
+typedef struct qn_rope {
+    double base;
+    double freq_scale; /**< on positions: 1 / factor of linear and YaRN scaling */
+    double ext_factor; /**< share of YaRN's ramp; 0: linear */
+    double beta_fast;
+    double beta_slow;
+    double magnitude; /**< on cos and sin */
+} qn_rope;
+
+/** A model's forward pass. Sizes are checked against each other, not yet against tensors. */
+typedef struct qn_graph {
+    const char *arch; /**< general.architecture; static */
+    uint64_t n_layer;
+    uint64_t n_ctx; /**< tokens the model is made for */
+    uint64_t n_embd;
+    uint64_t n_ff;
+    uint64_t n_head;
+    uint64_t n_head_kv; /**< divides n_head */
+    uint64_t head_dim;
+    qn_norm_kind norm;
+    float eps;
+    qn_mlp_kind mlp;
+    qn_activation act;
+    bool has_qk_norm;    /**< RMS norm of every head of q and k before the rotation */
+    bool has_post_norms; /**< norms behind attention and feed-forward, before the residual is added */
+    bool has_positions;  /**< learned positions are added to the embedding */
+    bool is_tied;        /**< the output matrix is always the embedding */
+    float embd_scale;    /**< on embeddings */
+    float attn_scale;    /**< on scores */
+    float attn_softcap;  /**< c tanh(z / c) of scores; 0: none */
+    float final_softcap; /**< of logits; 0: none */
+    qn_rope_kind rope_kind;
+    uint64_t n_rot;      /**< rotated dimensions of a head, even */
+    uint64_t n_ctx_orig; /**< longer contexts take the long factors */
+    qn_rope rope[2];     /**< of full layers, of sliding layers */
+    uint64_t window;     /**< tokens that a sliding layer sees, itself among them; 0: no layer slides */
+    bool *is_sliding;    /**< [n_layer]; in the arena */
+} qn_graph;
+
+/**
+ * Fills a graph from metadata.
+ * @param where the file named in messages
+ * @param arena the graph's arrays live in it
+ * @return QN_OK; QN_E_UNSUPPORTED (an architecture or a trait that quern does not run, named); QN_E_FORMAT (a key is
+ *         missing, or no such number); QN_E_NOMEM
+ */
+QN_NODISCARD qn_status qn_graph_read(const char *where, const qn_meta *meta, qn_arena *arena, qn_graph *out,
+                                     qn_error *err);
+
+/**
+ * Angles a position of the rotation.
+ * @param divisors [n_rot / 2] or NULL: rope factors
+ * @param out      [n_rot / 2] radians a token
+ */
+void qn_rope_frequencies(const qn_graph *graph, const qn_rope *rope, const float *divisors, double *out);
+
+#endif

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: MIT */
+/* weights.h: a model's tensors by GGUF name, found at a provider, and checked against the graph. */
+#ifndef QUERN_ENGINE_WEIGHTS_H
+#define QUERN_ENGINE_WEIGHTS_H
+
+#include "engine/graph.h"
+
+/** A matrix as it is stored, [n_rows, n_cols]. bytes is NULL for one that a model does not have. */
+typedef struct qn_weight {
+    const char *name;
+    qn_dtype type;
+    uint64_t n_rows;
+    uint64_t n_cols;
+    const void *bytes; /**< n_rows * qn_row_size(type, n_cols), any alignment; the provider's */
+    const float *bias; /**< [n_rows] or NULL; the weights' own */
+} qn_weight;
+
+/** A norm's vectors. weight is NULL where there is no norm. */
+typedef struct qn_norm {
+    const float *weight;
+    const float *bias; /**< NULL for RMS */
+} qn_norm;
+
+/** One layer. Either qkv, or q, k and v. */
+typedef struct qn_layer {
+    qn_norm attn_norm, q_norm, k_norm, post_attn_norm, ffn_norm, post_ffn_norm;
+    qn_weight qkv, q, k, v, output;
+    qn_weight gate, up, down;
+} qn_layer;
+
+/** Where tensors come from: a mapped file, or whatever else has them in memory under their GGUF names. */
+typedef struct qn_provider {
+    void *self;
+    const char *where;   /**< for messages */
+    const qn_meta *meta; /**< GGUF metadata */
+    /** Finds a tensor; its bytes stay until close. @return QN_OK with *shape untouched when there is none */
+    qn_status (*find)(void *self, const char *name, qn_shape *shape, qn_dtype *type, const void **bytes, qn_error *err);
+    void (*close)(void *self);
+} qn_provider;
+
+/** All of them. */
+typedef struct qn_weights {
+    qn_arena *arena;
+    uint64_t n_vocab;
+    qn_weight embd;
+    qn_weight positions; /**< [n_ctx, n_embd] or absent */
+    qn_weight output;    /**< may be the embedding */
+    qn_norm output_norm;
+    qn_layer *layers;                /**< [n_layer] */
+    const float *rope_factors;       /**< [n_rot / 2] or NULL: for any context */
+    const float *rope_factors_long;  /**< [n_rot / 2] or NULL: for contexts beyond the original one */
+    const float *rope_factors_short; /**< [n_rot / 2] or NULL: for others */
+    uint64_t size_bytes;             /**< of all matrices, in their types */
+    uint64_t vector_bytes;           /**< of norms, biases and factors, kept in float32 */
+} qn_weights;
+
+/** Opens a GGUF file, or the set of shards it belongs to, as a provider; its files are mapped, nothing is read. */
+QN_NODISCARD qn_status qn_provider_open(const char *path, qn_provider *out, qn_error *err);
+
+/**
+ * Finds every tensor of a graph and checks its shape and type.
+ * @return QN_OK; QN_E_NOT_FOUND; QN_E_SHAPE; QN_E_UNSUPPORTED (a type without a product); QN_E_NOMEM; each naming the
+ *         tensor. On failure *out needs no clearing
+ */
+QN_NODISCARD qn_status qn_weights_find(const qn_provider *provider, const qn_graph *graph, qn_weights *out,
+                                       qn_error *err);
+/** Frees what find made; the provider is the caller's. */
+void qn_weights_clear(qn_weights *weights);
+
+#endif

@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * test_matmul.c: packed rows times vectors, every type at every level, against double-precision products of the
+ * decoded weights; the golden products; and the same bits for any split into calls.
+ */
+#include "vectors.h"
+
+#include "dtype/dot_kernels.h"
+#include "dtype/matmul.h"
+
+#include <math.h>
+
+enum { MAX_ROWS = 37, MAX_VECTORS = 9, MAX_COLS = 1280 };
+
+/* One shape's operands and results. */
+typedef struct problem {
+    qn_dtype type;
+    uint64_t n_rows;
+    uint64_t n_cols;
+    uint64_t n_vectors;
+    uint64_t row_bytes;
+    float *w;               /* decoded weights */
+    float *x;               /* rows MAX_COLS + 3 apart */
+    unsigned char *weights; /* at an odd address inside */
+    unsigned char *packed;  /* activations */
+    float *found;
+} problem;
+
+enum { X_STRIDE = MAX_COLS + 3, FOUND_STRIDE = MAX_ROWS + 2 };
+
+static uint32_t next_random(uint32_t *state) {
+    *state = *state * 1664525U + 1013904223U;
+    return *state >> 8;
+}
+
+static float random_value(uint32_t *state) {
+    float sum = 0.0F;
+    for (int i = 0; i < 4; i++) {
+        sum += (float)(int)next_random(state) * 0x1p-24F - 0.5F;
+    }
+    return sum;
+}
+
+static void make_problem(problem *p, uint32_t seed) {
+    const qn_dtype_info *info = qn_dtype_get((uint32_t)p->type);
+    uint32_t state = seed;
+    qn_error err;
+    assert_ok(&err, qn_row_size(p->type, p->n_cols, &p->row_bytes, &err));
+    const size_t n = (size_t)(p->n_rows * p->n_cols);
+    const size_t packed_bytes = (size_t)(p->n_vectors * qn_activation_bytes(p->type, p->n_cols) + 63) / 64 * 64;
+    p->w = malloc(n * sizeof *p->w);
+    p->x = malloc(MAX_VECTORS * X_STRIDE * sizeof *p->x);
+    p->weights = malloc((size_t)(p->n_rows * p->row_bytes) + 1);
+    p->packed = aligned_alloc(64, packed_bytes);
+    p->found = malloc(MAX_VECTORS * FOUND_STRIDE * sizeof *p->found);
+    assert_true(p->w != NULL && p->x != NULL && p->weights != NULL && p->packed != NULL && p->found != NULL);
+    for (size_t i = 0; i < n; i++) {
+        p->w[i] = random_value(&state) * 0.1F;
+    }
+    for (size_t i = 0; i < MAX_VECTORS * X_STRIDE; i++) {
+        p->x[i] = random_value(&state) + 0.1F;
+    }
+    if (info->has_encoder) {
+        float importance[MAX_COLS];
+        for (size_t c = 0; c < MAX_COLS; c++) {
+            importance[c] = 1.0F;
+        }
+        assert_ok(&err,
+                  qn_encode_rows((qn_cpu_level)top_level(), QN_EFFORT_FAST, p->type, p->w, p->n_rows, p->n_cols,
+                                 importance, p->weights + 1, &err));
+    } else {
+        for (size_t i = 0; i < p->n_rows * p->row_bytes; i++) {
+            /* Small numbers whatever the type: the upper byte of a number is not random. */
+            p->weights[i + 1] = i % info->block_bytes + 1 == info->block_bytes && info->block_bytes > 1
+                ? 0x3F
+                : (unsigned char)next_random(&state);
+        }
+        if (p->type == QN_Q8_1 || p->type == QN_Q8_K) {
+            for (size_t i = 0; i < p->n_rows * p->row_bytes; i += info->block_bytes) {
+                memcpy(p->weights + 1 + i, p->type == QN_Q8_K ? "\0\0\0\x3C" : "\0\x2C\0\x2C", 4);
+            }
+        }
+    }
+    assert_ok(&err, qn_decode_rows(QN_CPU_SCALAR, p->type, p->weights + 1, p->n_rows, p->n_cols, p->w, &err));
+}
+
+static void free_problem(problem *p) {
+    free(p->w);
+    free(p->x);
+    free(p->weights);
+    free(p->packed);
+    free(p->found);
+}
+
+/* The partner of a type's activations, as facts/quants.md §8 has it. */
+static qn_partner partner_of_type(qn_dtype type) {
+    const qn_dtype_info *info = qn_dtype_get((uint32_t)type);
+    if (type == QN_NVFP4 || type == QN_Q8_1 || type == QN_Q8_K || !info->is_quantized) {
+        return QN_PARTNER_FLOATS;
+    }
+    if (info->block_len == 256) {
+        return QN_PARTNER_Q8_K;
+    }
+    return type == QN_Q4_1 || type == QN_Q5_1 ? QN_PARTNER_Q8_1 : QN_PARTNER_Q8_0;
+}
+
+/* The value of element c of packed vector v. */
+static double packed_value(const problem *p, uint64_t v, uint64_t c) {
+    const qn_partner partner = partner_of_type(p->type);
+    const qn_planes planes = qn_planes_of(partner, p->n_cols);
+    const unsigned char *x = p->packed + v * planes.size;
+    const float *d = (const float *)(const void *)(x + planes.d);
+    if (partner == QN_PARTNER_FLOATS) {
+        return (double)((const float *)(const void *)x)[c];
+    }
+    return (double)d[partner == QN_PARTNER_Q8_K ? c / 256 : c / 32] * ((const int8_t *)x)[c];
+}
+
+static void check_packed(const problem *p, int level) {
+    const double tolerance = p->type == QN_NVFP4 || partner_of_type(p->type) != QN_PARTNER_FLOATS ? 0.01 : 0.0;
+    for (uint64_t v = 0; v < p->n_vectors; v++) {
+        for (uint64_t c = 0; c < p->n_cols; c++) {
+            const double x = p->x[v * X_STRIDE + c];
+            if (!(fabs(packed_value(p, v, c) - x) <= tolerance)) {
+                fail_msg("%s, level %d: element %llu of vector %llu became %.9g from %.9g",
+                         qn_dtype_get((uint32_t)p->type)->name, level, (unsigned long long)c, (unsigned long long)v,
+                         packed_value(p, v, c), x);
+            }
+        }
+    }
+}
+
+/* The error of a product as a part of the product of the norms; Q8_1 has its sums rounded to f16. */
+static double tolerance_of(qn_dtype type) {
+    return partner_of_type(type) == QN_PARTNER_Q8_1 ? 1e-3 : 3e-6;
+}
+
+static void check_products(const problem *p, int level) {
+    for (uint64_t v = 0; v < p->n_vectors; v++) {
+        for (uint64_t r = 0; r < p->n_rows; r++) {
+            double sum = 0.0;
+            double ww = 0.0;
+            double xx = 0.0;
+            for (uint64_t c = 0; c < p->n_cols; c++) {
+                const double w = p->w[r * p->n_cols + c];
+                const double x = packed_value(p, v, c);
+                sum += w * x;
+                ww += w * w;
+                xx += x * x;
+            }
+            const double found = p->found[v * FOUND_STRIDE + r];
+            if (!(fabs(found - sum) <= tolerance_of(p->type) * sqrt(ww * xx) + 1e-30)) {
+                fail_msg("%s, level %d, %llu columns, row %llu of %llu, vector %llu of %llu: %.9g, wanted %.9g (%.2g)",
+                         qn_dtype_get((uint32_t)p->type)->name, level, (unsigned long long)p->n_cols,
+                         (unsigned long long)r, (unsigned long long)p->n_rows, (unsigned long long)v,
+                         (unsigned long long)p->n_vectors, found, sum, fabs(found - sum) / sqrt(ww * xx));
+            }
+        }
+    }
+}
+
+/* Each product alone must have the bits it has among others. */
+static void check_splits(const problem *p, int level) {
+    const uint64_t vector_bytes = qn_activation_bytes(p->type, p->n_cols);
+    const uint64_t first_rows = p->n_rows / 3;
+    float again[MAX_ROWS];
+    for (uint64_t v = 0; v < p->n_vectors; v++) {
+        const unsigned char *x = p->packed + v * vector_bytes;
+        qn_matmul((qn_cpu_level)level, p->type, p->weights + 1, first_rows, p->n_cols, x, 1, again, MAX_ROWS);
+        qn_matmul((qn_cpu_level)level, p->type, p->weights + 1 + first_rows * p->row_bytes, p->n_rows - first_rows,
+                  p->n_cols, x, 1, again + first_rows, MAX_ROWS);
+        check_same_bytes(qn_dtype_get((uint32_t)p->type)->name, level, again, p->found + v * FOUND_STRIDE,
+                         (size_t)p->n_rows * sizeof *again);
+    }
+}
+
+static void check_shape(qn_dtype type, uint64_t n_rows, uint64_t n_cols, uint64_t n_vectors) {
+    problem p = {.type = type, .n_rows = n_rows, .n_cols = n_cols, .n_vectors = n_vectors};
+    make_problem(&p, (uint32_t)(n_cols * 31 + n_rows * 7 + n_vectors));
+    for (int level = 0; level <= top_level(); level++) {
+        for (size_t i = 0; i < MAX_VECTORS * FOUND_STRIDE; i++) {
+            p.found[i] = -77.0F;
+        }
+        qn_activations_pack((qn_cpu_level)level, type, p.x, n_vectors, X_STRIDE, n_cols, p.packed);
+        qn_matmul((qn_cpu_level)level, type, p.weights + 1, n_rows, n_cols, p.packed, n_vectors, p.found, FOUND_STRIDE);
+        check_packed(&p, level);
+        check_products(&p, level);
+        check_splits(&p, level);
+        for (uint64_t v = 0; v < MAX_VECTORS; v++) {
+            for (uint64_t r = v < n_vectors ? n_rows : 0; r < FOUND_STRIDE; r++) {
+                assert_true(p.found[v * FOUND_STRIDE + r] == -77.0F);
+            }
+        }
+    }
+    free_problem(&p);
+}
+
+static void test_shapes(void **state) {
+    (void)state;
+    for (uint32_t id = 0; id < QN_DTYPE_LIMIT; id++) {
+        if (!qn_matmul_has((qn_dtype)id)) {
+            continue;
+        }
+        const uint64_t block = qn_dtype_get(id)->block_len;
+        for (uint64_t n_vectors = 1; n_vectors <= MAX_VECTORS; n_vectors++) {
+            check_shape((qn_dtype)id, n_vectors + 1, block == 1 ? 61 * n_vectors : block * (n_vectors % 4 + 1),
+                        n_vectors);
+        }
+        check_shape((qn_dtype)id, MAX_ROWS, 1280, 7);
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_shapes),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
