@@ -174,7 +174,7 @@ LANE_FN int_lanes word_of(int_lanes b0, int_lanes b1, int_lanes b2, int_lanes b3
 /** N_LANES blocks that are encoded together. */
 typedef struct lane_batch {
     const float *x[N_LANES];          /**< the elements of each lane's block */
-    const float *importance[N_LANES]; /**< of its columns; not set when has_importance is false */
+    const float *importance[N_LANES]; /**< of its columns; NULL when has_importance is false */
     unsigned char *dst[N_LANES];
     lane_row row_mean_square; /**< mean of x² over the block's whole row; set for the legacy types only */
     bool has_importance;
@@ -267,9 +267,7 @@ LANE_FN void run_batches_with(const qn_encode_task *task, uint64_t first_row, ui
             const uint64_t block = first + l < end ? first + l : end - 1;
             batch.x[l] = task->src + block * block_len;
             batch.dst[l] = task->dst + block * block_bytes;
-            if (batch.has_importance) {
-                batch.importance[l] = task->importance + (block % row_blocks) * block_len;
-            }
+            batch.importance[l] = batch.has_importance ? task->importance + (block % row_blocks) * block_len : NULL;
             batch.row_mean_square[l] = mean_squares != NULL ? mean_squares[block / row_blocks - first_row] : 0.0F;
         }
         encode(&batch);

@@ -217,6 +217,7 @@ uint64_t qn_engine_kv_bytes(const qn_engine *engine) {
 
 qn_engine_memory qn_engine_memory_of(const qn_engine *engine) {
     return (qn_engine_memory){.weights = engine->weights.size_bytes,
+                              .as_f16 = 2 * engine->weights.n_elements,
                               .vectors = engine->weights.vector_bytes,
                               .kv = engine->kv_bytes_in_use,
                               .compute = engine->buffer_bytes + engine->backend->scratch_bytes(engine->backend)};

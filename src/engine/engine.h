@@ -27,6 +27,7 @@ typedef struct qn_sequence qn_sequence;
 /** Where memory went, in bytes. */
 typedef struct qn_engine_memory {
     uint64_t weights; /**< matrices in their types, in mapped files as a rule */
+    uint64_t as_f16;  /**< what they would take in F16 */
     uint64_t vectors; /**< norms, biases and rope factors in float32 */
     uint64_t kv;      /**< keys and values of all sequences that there are; the system gives pages as they fill */
     uint64_t compute; /**< activations of a batch and the back end's scratch */

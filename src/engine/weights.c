@@ -137,6 +137,7 @@ static qn_status find_matrix(finder *f, const char *name, uint64_t rows, uint64_
     *out = (qn_weight){
         .name = kept, .type = type, .n_rows = qn_shape_rows(&shape), .n_cols = cols, .bytes = bytes, .bias = NULL};
     f->weights->size_bytes += out->n_rows * row_bytes;
+    f->weights->n_elements += out->n_rows * out->n_cols;
     return QN_OK;
 }
 

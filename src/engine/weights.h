@@ -51,6 +51,7 @@ typedef struct qn_weights {
     const float *rope_factors_long;  /**< [n_rot / 2] or NULL: for contexts beyond the original one */
     const float *rope_factors_short; /**< [n_rot / 2] or NULL: for others */
     uint64_t size_bytes;             /**< of all matrices, in their types */
+    uint64_t n_elements;             /**< of all matrices */
     uint64_t vector_bytes;           /**< of norms, biases and factors, kept in float32 */
 } qn_weights;
 

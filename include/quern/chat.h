@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: MIT */
+/* chat.h: a model that answers: conversation or plain completion, streamed, with honest numbers at the end. */
+#ifndef QUERN_CHAT_H
+#define QUERN_CHAT_H
+
+#include "quern/job.h"
+
+#include <stddef.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/** How the next token is chosen; the field's own names. Begin with qn_chat_sampling_default(). */
+typedef struct qn_chat_sampling {
+    double temperature;       /**< 0: always the most likely token; default 0.8 */
+    double top_p;             /**< default 0.95 */
+    double min_p;             /**< default 0.05 */
+    double typical_p;         /**< default 1: off */
+    double repeat_penalty;    /**< default 1: none */
+    double presence_penalty;  /**< 0: none */
+    double frequency_penalty; /**< 0: none */
+    uint64_t top_k;           /**< default 40; 1 is greedy */
+    uint64_t repeat_last_n;   /**< default 64 */
+    uint64_t mirostat;        /**< 0: off; 1, 2 */
+    double mirostat_tau;      /**< default 5 */
+    double mirostat_eta;      /**< default 0.1 */
+    uint64_t seed;
+} qn_chat_sampling;
+
+/** The defaults above, spelled out. */
+qn_chat_sampling qn_chat_sampling_default(void);
+
+/** What to open. Zero-initialise, set sampling, then what is wanted. Everything is borrowed for the call. */
+typedef struct qn_chat_options {
+    const char *path;         /**< GGUF file, or one of its shards */
+    uint64_t n_ctx;           /**< tokens of the conversation; 0: what the model is made for, at most 4096 */
+    uint64_t n_batch;         /**< prompt tokens computed together; 0: 512 */
+    uint64_t n_predict;       /**< tokens of an answer; 0: until it ends */
+    const char *system;       /**< system message; NULL: none */
+    const char *const *stops; /**< texts that end an answer; they are not part of it */
+    size_t n_stops;
+    qn_chat_sampling sampling;
+} qn_chat_options;
+
+/** Why an answer ended. */
+typedef enum qn_chat_end {
+    QN_CHAT_END_TOKEN,   /**< the model ended it */
+    QN_CHAT_END_STOP,    /**< a stop text */
+    QN_CHAT_END_LENGTH,  /**< n_predict tokens */
+    QN_CHAT_END_CONTEXT, /**< the context is full */
+    QN_CHAT_END_ASKED    /**< qn_chat_stop() */
+} qn_chat_end;
+
+/** What an answer took. */
+typedef struct qn_chat_stats {
+    uint64_t n_prompt; /**< prompt tokens that were computed; those kept from before are not */
+    uint64_t n_reused; /**< prompt tokens kept from before */
+    uint64_t n_answer; /**< tokens generated */
+    double prompt_seconds;
+    double answer_seconds;
+    qn_chat_end end;
+} qn_chat_stats;
+
+/** Where memory went, in bytes. */
+typedef struct qn_chat_memory {
+    uint64_t weights;  /**< the file's matrices, mapped in their own types */
+    uint64_t vectors;  /**< norms and biases in float32 */
+    uint64_t kv;       /**< keys and values of the whole context */
+    uint64_t compute;  /**< activations */
+    uint64_t resident; /**< of the process, now; 0 where it cannot be told */
+    uint64_t as_f16;   /**< what the weights would take in F16 */
+    uint64_t n_ctx;    /**< tokens of context they are for */
+} qn_chat_memory;
+
+/** An open conversation. One thread at a time, but for qn_chat_stop(). */
+typedef struct qn_chat qn_chat;
+
+/** Text as it is written: whole UTF-8 characters. @return false to stop the answer */
+typedef bool qn_chat_text_fn(void *user, const char *text, size_t size_bytes);
+
+/**
+ * Opens a model; weights are mapped, not read.
+ * @return QN_OK; as qn_tokenizer_open(); QN_E_UNSUPPORTED (architecture); QN_E_RANGE (a context beyond the model's, or
+ *         beyond this machine's memory: the message says how much fits); QN_E_USAGE (sampling)
+ */
+QN_NODISCARD qn_status qn_chat_open(const qn_chat_options *options, qn_job *job, qn_chat **out, qn_error *err);
+/** Frees; accepts NULL. */
+void qn_chat_free(qn_chat *chat);
+
+/**
+ * Adds a user's message, puts the conversation through the model's chat template, and writes the answer, which becomes
+ * part of the conversation. What an earlier turn computed is kept.
+ * @param on_text may be NULL
+ * @param stats   may be NULL
+ * @return QN_OK; QN_E_RANGE when the conversation has no room for an answer; QN_E_FORMAT (the template); QN_E_NOMEM
+ */
+QN_NODISCARD qn_status qn_chat_say(qn_chat *chat, const char *message, qn_chat_text_fn *on_text, void *user,
+                                   qn_chat_stats *stats, qn_error *err);
+
+/** Continues a text as it is, without template or conversation. Otherwise as qn_chat_say(). */
+QN_NODISCARD qn_status qn_chat_complete(qn_chat *chat, const char *text, qn_chat_text_fn *on_text, void *user,
+                                        qn_chat_stats *stats, qn_error *err);
+
+/** Ends the answer being written, soon. Safe in a signal handler and any thread. */
+void qn_chat_stop(qn_chat *chat);
+
+/** Forgets the conversation. @param system NULL: the system message stays */
+QN_NODISCARD qn_status qn_chat_reset(qn_chat *chat, const char *system, qn_error *err);
+
+/** Where memory went. */
+qn_chat_memory qn_chat_memory_of(const qn_chat *chat);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

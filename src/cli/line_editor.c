@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: MIT */
+/* line_editor.c: libedit's readline interface, and where the history lies. */
+#include "cli/line_editor.h"
+
+#include "base/buffer.h"
+#include "base/file.h"
+
+#include <editline/readline.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MAX_HISTORY = 1000 };
+
+struct qn_line_editor {
+    qn_arena *arena;
+    const char *history_path; /* NULL: nowhere to keep it */
+    char *line;               /* the last one given; owned */
+};
+
+/* The file of the history, its folder made; NULL where there is no home. */
+static const char *find_history(qn_arena *arena, const char *name) {
+    const char *state = getenv("XDG_STATE_HOME");
+    const char *home = getenv("HOME");
+    const char *dir = NULL;
+    qn_error ignored;
+    if (state != NULL && state[0] == '/') {
+        dir = qn_arena_printf(arena, "%s/quern", state);
+    } else if (home != NULL && home[0] == '/') {
+        dir = qn_arena_printf(arena, "%s/.local/state/quern", home);
+    }
+    if (dir == NULL || qn_make_dirs(dir, &ignored) != QN_OK) {
+        return NULL;
+    }
+    return qn_arena_printf(arena, "%s/%s.history", dir, name);
+}
+
+qn_line_editor *qn_line_editor_open(const char *name) {
+    qn_arena *arena = qn_arena_new();
+    qn_line_editor *editor = arena == NULL ? NULL : qn_arena_array(arena, 1, sizeof *editor);
+    if (editor == NULL) {
+        qn_arena_free(arena);
+        return NULL;
+    }
+    editor->arena = arena;
+    editor->history_path = find_history(arena, name);
+    rl_readline_name = "quern";
+    using_history();
+    stifle_history(MAX_HISTORY);
+    if (editor->history_path != NULL) {
+        (void)read_history(editor->history_path); /* the first time there is none */
+    }
+    return editor;
+}
+
+void qn_line_editor_close(qn_line_editor *editor) {
+    if (editor == NULL) {
+        return;
+    }
+    if (editor->history_path != NULL) {
+        (void)write_history(editor->history_path);
+    }
+    free(editor->line);
+    qn_arena_free(editor->arena);
+}
+
+/* The lines up to the closing """. */
+static char *read_block(const char *first, const char *more) {
+    qn_buffer text = {0};
+    const char *line = first;
+    char *owned = NULL;
+    for (;;) {
+        const char *end = strstr(line, "\"\"\"");
+        qn_buffer_append(&text, line, end == NULL ? strlen(line) : (size_t)(end - line));
+        free(owned);
+        owned = end == NULL ? readline(more) : NULL;
+        if (owned == NULL) {
+            return qn_buffer_take_text(&text);
+        }
+        qn_buffer_u8(&text, '\n');
+        line = owned;
+    }
+}
+
+const char *qn_line_editor_read(qn_line_editor *editor, const char *prompt, const char *more) {
+    free(editor->line);
+    editor->line = readline(prompt);
+    if (editor->line == NULL) {
+        return NULL;
+    }
+    if (strncmp(editor->line, "\"\"\"", 3) == 0) {
+        char *block = read_block(editor->line + 3, more);
+        free(editor->line);
+        editor->line = block;
+    }
+    if (editor->line != NULL && editor->line[0] != '\0') {
+        (void)add_history(editor->line);
+    }
+    return editor->line;
+}

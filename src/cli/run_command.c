@@ -1,0 +1,460 @@
+/* SPDX-License-Identifier: MIT */
+/* run_command.c: `quern run`: a model that answers, once or in a conversation. */
+#include "base/buffer.h"
+#include "cli/commands.h"
+#include "cli/document.h"
+#include "cli/line_editor.h"
+#include "cli/table.h"
+#include "quern/chat.h"
+#include "quern/quern.h"
+
+#include <errno.h>
+#include <math.h>
+#include <signal.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { MAX_PIPED_BYTES = 64 << 20 };
+
+typedef struct run_settings {
+    bool is_raw, is_json, is_quiet;
+    const char *prompt, *system;
+    const char *temperature, *top_p, *min_p, *typical, *repeat_penalty, *presence_penalty, *frequency_penalty;
+    const char *mirostat_tau, *mirostat_eta, *top_k, *repeat_last_n;
+    qn_texts stops;
+    uint64_t n_ctx, n_batch, n_predict, n_threads, mirostat, seed;
+} run_settings;
+
+/* One run of the command. */
+typedef struct talk {
+    const run_settings *settings;
+    qn_job *job;
+    qn_chat *chat;
+    qn_terminal out;
+    qn_buffer answer;  /* kept for --json */
+    qn_chat_stats sum; /* of all answers */
+} talk;
+
+/* ---- Ctrl-C ends an answer, not the program ---- */
+
+static qn_chat *volatile watched_chat;
+
+static void on_interrupt(int number) {
+    (void)number;
+    if (watched_chat != NULL) {
+        qn_chat_stop(watched_chat);
+    }
+}
+
+static void watch(qn_chat *chat) {
+    struct sigaction action;
+    memset(&action, 0, sizeof action);
+    action.sa_handler = chat == NULL ? SIG_DFL : on_interrupt;
+    action.sa_flags = SA_RESTART;
+    watched_chat = chat;
+    (void)sigaction(SIGINT, &action, NULL);
+}
+
+/* ---- Options ---- */
+
+static qn_status read_number(const char *name, const char *text, double *out, qn_error *err) {
+    char *end = NULL;
+    if (text == NULL) {
+        return QN_OK;
+    }
+    *out = strtod(text, &end);
+    if (end == text || *end != '\0' || !isfinite(*out)) {
+        return qn_fail(err, QN_E_USAGE, "option '--%s' needs a number, not '%.40s'", name, text);
+    }
+    return QN_OK;
+}
+
+static qn_status read_count(const char *name, const char *text, uint64_t *out, qn_error *err) {
+    double number = (double)*out;
+    QN_TRY(read_number(name, text, &number, err));
+    if (!(number >= 0 && number <= 1e9)) {
+        return qn_fail(err, QN_E_USAGE, "option '--%s' needs a count, not '%.40s'", name, text);
+    }
+    *out = (uint64_t)number;
+    return QN_OK;
+}
+
+static qn_status read_sampling(const run_settings *s, qn_chat_sampling *out, qn_error *err) {
+    *out = qn_chat_sampling_default();
+    QN_TRY(read_number("temp", s->temperature, &out->temperature, err));
+    QN_TRY(read_number("top-p", s->top_p, &out->top_p, err));
+    QN_TRY(read_number("min-p", s->min_p, &out->min_p, err));
+    QN_TRY(read_number("typical", s->typical, &out->typical_p, err));
+    QN_TRY(read_number("repeat-penalty", s->repeat_penalty, &out->repeat_penalty, err));
+    QN_TRY(read_number("presence-penalty", s->presence_penalty, &out->presence_penalty, err));
+    QN_TRY(read_number("frequency-penalty", s->frequency_penalty, &out->frequency_penalty, err));
+    QN_TRY(read_number("mirostat-tau", s->mirostat_tau, &out->mirostat_tau, err));
+    QN_TRY(read_number("mirostat-eta", s->mirostat_eta, &out->mirostat_eta, err));
+    QN_TRY(read_count("top-k", s->top_k, &out->top_k, err));
+    QN_TRY(read_count("repeat-last-n", s->repeat_last_n, &out->repeat_last_n, err));
+    out->mirostat = s->mirostat;
+    out->seed = s->seed;
+    return QN_OK;
+}
+
+/* ---- Output ---- */
+
+static bool print_text(void *user, const char *text, size_t n) {
+    talk *t = user;
+    if (t->settings->is_json) {
+        qn_buffer_append(&t->answer, text, n);
+        return true;
+    }
+    /* When nobody reads any more there is no reason to go on. */
+    return fwrite(text, 1, n, stdout) == n && fflush(stdout) == 0;
+}
+
+static double rate_of(uint64_t n, double seconds) {
+    return seconds > 0 ? (double)n / seconds : 0;
+}
+
+static void print_numbers(const talk *t) {
+    const qn_chat_memory m = qn_chat_memory_of(t->chat);
+    const qn_terminal to = qn_terminal_of(stderr);
+    const qn_chat_stats *s = &t->sum;
+    if (t->settings->is_quiet || t->settings->is_json) {
+        return;
+    }
+    (void)fputc('\n', stderr);
+    qn_print_fact(&to, "prompt", "%llu tokens, %.1f tokens/s%s", (unsigned long long)s->n_prompt,
+                  rate_of(s->n_prompt, s->prompt_seconds), s->n_reused > 0 ? " (what was read before is kept)" : "");
+    qn_print_fact(&to, "answer", "%llu tokens, %.1f tokens/s", (unsigned long long)s->n_answer,
+                  rate_of(s->n_answer, s->answer_seconds));
+    qn_print_fact(&to, "weights", "%s mapped, in F16 they would take %s", qn_human_size(m.weights).text,
+                  qn_human_size(m.as_f16).text);
+    qn_print_fact(&to, "context", "%s for keys and values of %llu tokens, %s for computing", qn_human_size(m.kv).text,
+                  (unsigned long long)m.n_ctx, qn_human_size(m.compute + m.vectors).text);
+    if (m.resident > 0) {
+        qn_print_fact(&to, "resident", "%s of all that is in memory now", qn_human_size(m.resident).text);
+    }
+}
+
+static const char *end_name(qn_chat_end end) {
+    static const char *const names[] = {"token", "stop", "length", "context", "asked"};
+    return names[end];
+}
+
+static qn_status print_json(const talk *t, const qn_chat_stats *s, qn_error *err) {
+    const qn_chat_memory m = qn_chat_memory_of(t->chat);
+    json_t *o = json_pack(
+        "{s:o?, s:s, s:{s:I, s:I, s:f}, s:{s:I, s:f}, s:{s:I, s:I, s:I, s:I, s:I, s:I, s:I}}", "answer",
+        qn_json_text(t->answer.data == NULL ? "" : (const char *)t->answer.data, t->answer.len), "end",
+        end_name(s->end), "prompt", "n_tokens", (json_int_t)s->n_prompt, "n_reused", (json_int_t)s->n_reused, "seconds",
+        s->prompt_seconds, "generation", "n_tokens", (json_int_t)s->n_answer, "seconds", s->answer_seconds, "memory",
+        "weights_bytes", (json_int_t)m.weights, "vectors_bytes", (json_int_t)m.vectors, "kv_bytes", (json_int_t)m.kv,
+        "compute_bytes", (json_int_t)m.compute, "resident_bytes", (json_int_t)m.resident, "f16_bytes",
+        (json_int_t)m.as_f16, "n_ctx", (json_int_t)m.n_ctx);
+    char *text = o == NULL ? NULL : qn_json_dump(o, JSON_INDENT(2) | JSON_REAL_PRECISION(9));
+    json_decref(o);
+    if (text == NULL) {
+        return qn_fail_nomem(err, "the answer", t->answer.len);
+    }
+    qn_document_print(text);
+    return QN_OK;
+}
+
+/* ---- Answers ---- */
+
+static qn_status answer(talk *t, const char *text, qn_chat_stats *stats, qn_error *err) {
+    watch(t->chat);
+    const qn_status status = t->settings->is_raw ? qn_chat_complete(t->chat, text, print_text, t, stats, err)
+                                                 : qn_chat_say(t->chat, text, print_text, t, stats, err);
+    watch(NULL);
+    t->sum.n_prompt += stats->n_prompt;
+    t->sum.n_reused += stats->n_reused;
+    t->sum.n_answer += stats->n_answer;
+    t->sum.prompt_seconds += stats->prompt_seconds;
+    t->sum.answer_seconds += stats->answer_seconds;
+    return status;
+}
+
+static void note_end(const qn_chat_stats *stats) {
+    if (stats->end == QN_CHAT_END_CONTEXT) {
+        (void)fputs("(the context is full: /clear begins anew, --ctx makes it larger)\n", stderr);
+    } else if (stats->end == QN_CHAT_END_LENGTH) {
+        (void)fputs("(cut at --predict)\n", stderr);
+    }
+}
+
+static qn_status answer_once(talk *t, const char *text, qn_error *err) {
+    qn_chat_stats stats = {0};
+    QN_TRY(answer(t, text, &stats, err));
+    if (t->settings->is_json) {
+        return print_json(t, &stats, err);
+    }
+    (void)fputc('\n', stdout);
+    print_numbers(t);
+    return QN_OK;
+}
+
+static const char commands_help[] = "  /clear          forget the conversation\n"
+                                    "  /system TEXT    forget it and set the system message\n"
+                                    "  /memory         speed so far and where memory went\n"
+                                    "  /help           this list\n"
+                                    "  /bye            leave; so does Ctrl-D\n"
+                                    "  \"\"\"             begins and ends a message of several lines\n"
+                                    "  Ctrl-C          stops the answer\n";
+
+/* A line that begins with '/'. @return whether the conversation goes on */
+static bool obey(talk *t, const char *line, qn_error *err) {
+    qn_status status = QN_OK;
+    if (strcmp(line, "/bye") == 0 || strcmp(line, "/exit") == 0 || strcmp(line, "/quit") == 0) {
+        return false;
+    }
+    if (strcmp(line, "/clear") == 0) {
+        status = qn_chat_reset(t->chat, NULL, err);
+    } else if (strncmp(line, "/system ", 8) == 0) {
+        status = qn_chat_reset(t->chat, line + 8, err);
+    } else if (strcmp(line, "/memory") == 0) {
+        print_numbers(t);
+    } else {
+        (void)fputs(commands_help, stderr);
+    }
+    if (status != QN_OK) {
+        (void)fprintf(stderr, "%s\n", err->message);
+    }
+    return true;
+}
+
+static qn_status converse(talk *t, qn_error *err) {
+    qn_line_editor *editor = qn_line_editor_open("run");
+    qn_status status = editor == NULL ? qn_fail_nomem(err, "the line editor", 0) : QN_OK;
+    bool goes_on = status == QN_OK;
+    if (!t->settings->is_quiet) {
+        (void)fputs("Say something; /help lists commands.\n", stderr);
+    }
+    while (goes_on) {
+        const char *line = qn_line_editor_read(editor, ">>> ", "... ");
+        qn_chat_stats stats = {0};
+        if (line == NULL) {
+            (void)fputc('\n', stdout);
+            break;
+        }
+        if (line[0] == '/') {
+            goes_on = obey(t, line, err);
+            continue;
+        }
+        if (line[0] == '\0') {
+            continue;
+        }
+        const qn_status said = answer(t, line, &stats, err);
+        (void)fputs("\n\n", stdout);
+        if (said == QN_E_RANGE) { /* a full context is a reason to begin anew, not to leave */
+            (void)fprintf(stderr, "%s\n", err->message);
+        } else if (said != QN_OK) {
+            status = said;
+            break;
+        }
+        note_end(&stats);
+    }
+    qn_line_editor_close(editor);
+    if (status == QN_OK) {
+        print_numbers(t);
+    }
+    return status;
+}
+
+/* All of standard input; the caller frees. */
+static qn_status read_piped(char **out, qn_error *err) {
+    qn_buffer text = {0};
+    char part[4096];
+    size_t n = 0;
+    while ((n = fread(part, 1, sizeof part, stdin)) > 0 && text.len < MAX_PIPED_BYTES) {
+        qn_buffer_append(&text, part, n);
+    }
+    while (text.len > 0 && (text.data[text.len - 1] == '\n' || text.data[text.len - 1] == '\r')) {
+        text.len--;
+    }
+    *out = qn_buffer_take_text(&text);
+    return *out == NULL ? qn_fail_nomem(err, "standard input", 0) : QN_OK;
+}
+
+static qn_status talk_on(talk *t, qn_error *err) {
+    const run_settings *s = t->settings;
+    char *piped = NULL;
+    if (s->prompt != NULL) {
+        return answer_once(t, s->prompt, err);
+    }
+    if (isatty(STDIN_FILENO)) {
+        if (s->is_json) {
+            return qn_fail(err, QN_E_USAGE, "--json answers once: pass -p PROMPT, or a prompt on standard input");
+        }
+        return converse(t, err);
+    }
+    QN_TRY(read_piped(&piped, err));
+    const qn_status status = answer_once(t, piped, err);
+    free(piped);
+    return status;
+}
+
+static qn_status open_chat(talk *t, const char *path, qn_error *err) {
+    const run_settings *s = t->settings;
+    qn_chat_options options = {
+        .path = path,
+        .n_ctx = s->n_ctx,
+        .n_batch = s->n_batch,
+        .n_predict = s->n_predict,
+        .system = s->system,
+        .stops = s->stops.items,
+        .n_stops = s->stops.n,
+    };
+    QN_TRY(read_sampling(s, &options.sampling, err));
+    if (s->n_threads > 1024) {
+        return qn_fail(err, QN_E_USAGE, "--threads %llu: at most 1024", (unsigned long long)s->n_threads);
+    }
+    t->job = qn_job_new((unsigned)s->n_threads, NULL, NULL);
+    if (t->job == NULL) {
+        return qn_fail_nomem(err, "job", 0);
+    }
+    return qn_chat_open(&options, t->job, &t->chat, err);
+}
+
+static qn_status run_run(const void *settings, const qn_operands *operands, qn_error *err) {
+    talk t = {.settings = settings, .out = qn_terminal_of(stdout)};
+    qn_status status = open_chat(&t, operands->items[0], err);
+    if (status == QN_OK) {
+        status = talk_on(&t, err);
+    }
+    qn_chat_free(t.chat);
+    qn_job_free(t.job);
+    qn_buffer_clear(&t.answer);
+    return status;
+}
+
+#define AT(field) .offset = offsetof(run_settings, field)
+#define NUMBER(text, field, what, otherwise)                                                                   \
+    {                                                                                                          \
+        .name = (text), .kind = QN_OPTION_TEXT, AT(field), .argument = "X", .group = sampling, .help = (what), \
+        .fallback = (otherwise)                                                                                \
+    }
+
+static const char talking[] = "What to say";
+static const char sampling[] = "How to choose tokens";
+static const char running[] = "Running";
+static const char telling[] = "Output of the command";
+
+static const qn_option options[] = {
+    {.name = "prompt",
+     .letter = 'p',
+     .kind = QN_OPTION_TEXT,
+     AT(prompt),
+     .argument = "TEXT",
+     .group = talking,
+     .help = "answer this once and leave",
+     .fallback = "standard input, when it is not a terminal"},
+    {.name = "system",
+     .kind = QN_OPTION_TEXT,
+     AT(system),
+     .argument = "TEXT",
+     .group = talking,
+     .help = "the system message"},
+    {.name = "raw",
+     .kind = QN_OPTION_FLAG,
+     AT(is_raw),
+     .group = talking,
+     .help = "continue the text as it is, without the chat template"},
+    {.name = "predict",
+     .letter = 'n',
+     .kind = QN_OPTION_COUNT,
+     AT(n_predict),
+     .argument = "N",
+     .group = talking,
+     .help = "at most N tokens an answer",
+     .fallback = "until the model ends it"},
+    {.name = "stop",
+     .kind = QN_OPTION_LIST,
+     AT(stops),
+     .argument = "TEXT",
+     .group = talking,
+     .help = "end the answer before TEXT; may be repeated"},
+    NUMBER("temp", temperature, "temperature; 0 always takes the most likely token", "0.8"),
+    NUMBER("top-k", top_k, "only the X most likely; 0 for all", "40"),
+    NUMBER("top-p", top_p, "only the most likely that make up this probability", "0.95"),
+    NUMBER("min-p", min_p, "only those of this share of the largest probability", "0.05"),
+    NUMBER("typical", typical, "only those nearest to the expected surprise", "1"),
+    NUMBER("repeat-penalty", repeat_penalty, "divide the logits of recent tokens", "1"),
+    NUMBER("presence-penalty", presence_penalty, "take from the logits of recent tokens", "0"),
+    NUMBER("frequency-penalty", frequency_penalty, "the same, times how often they occurred", "0"),
+    NUMBER("repeat-last-n", repeat_last_n, "tokens that count as recent", "64"),
+    {.name = "mirostat",
+     .kind = QN_OPTION_COUNT,
+     AT(mirostat),
+     .argument = "VERSION",
+     .group = sampling,
+     .help = "hold the surprise steady instead of filtering",
+     .words = "0 1 2",
+     .fallback = "0"},
+    NUMBER("mirostat-tau", mirostat_tau, "the surprise to hold, in bits", "5"),
+    NUMBER("mirostat-eta", mirostat_eta, "how fast it is approached", "0.1"),
+    {.name = "seed",
+     .kind = QN_OPTION_COUNT,
+     AT(seed),
+     .argument = "N",
+     .group = sampling,
+     .help = "the same seed, the same answer",
+     .fallback = "0"},
+    {.name = "ctx",
+     .letter = 'c',
+     .kind = QN_OPTION_COUNT,
+     AT(n_ctx),
+     .argument = "N",
+     .group = running,
+     .help = "tokens of context",
+     .fallback = "the model's, at most 4096"},
+    {.name = "batch",
+     .kind = QN_OPTION_COUNT,
+     AT(n_batch),
+     .argument = "N",
+     .group = running,
+     .help = "prompt tokens computed together",
+     .fallback = "512"},
+    {.name = "threads",
+     .kind = QN_OPTION_COUNT,
+     AT(n_threads),
+     .argument = "N",
+     .group = running,
+     .help = "worker threads",
+     .fallback = "one a core"},
+    {.name = "json",
+     .kind = QN_OPTION_FLAG,
+     AT(is_json),
+     .group = telling,
+     .help = "print the answer with its numbers as a JSON document"},
+    {.name = "quiet",
+     .letter = 'q',
+     .kind = QN_OPTION_FLAG,
+     AT(is_quiet),
+     .group = telling,
+     .help = "print the answer and errors only"},
+};
+
+static const qn_example examples[] = {
+    {"quern run out/miller-sft-Q4_K_M.gguf -p \"What is a quern?\" --temp 0", "one answer"},
+    {"quern run model-Q4_K_M.gguf", "a conversation"},
+    {"quern run model-Q4_K_M.gguf --raw -p \"Once upon a time\" -n 64", "continue a text"},
+    {"git diff | quern run model-Q4_K_M.gguf --system \"Summarise the change.\"", "a prompt from a pipe"},
+};
+
+const qn_command qn_run_command = {
+    .name = "run",
+    .operands = "PATH",
+    .summary = "talk with a model",
+    .about = "Loads PATH, a GGUF file or one of its shards, and answers: one prompt (-p, or a pipe), or a conversation "
+             "with line editing and history. Weights stay in the file, mapped, in their own types. The conversation "
+             "goes through the model's own chat template.\n\n"
+             "At the end it tells the speed, and where memory went.",
+    .options = {options, sizeof options / sizeof options[0]},
+    .examples = examples,
+    .n_examples = sizeof examples / sizeof examples[0],
+    .min_operands = 1,
+    .max_operands = 1,
+    .settings_size = sizeof(run_settings),
+    .run = run_run,
+};

@@ -1,0 +1,23 @@
+# The sample answers: once, from a pipe, cut, stopped, as JSON; errors say what fits.
+quern pack "$SAMPLES/miller-base" --run "$SAMPLES/miller-sft" -t Q4_K_M -o . --name m -q
+quern run m-Q4_K_M.gguf -p "What is a quern?" --temp 0 -q
+echo "What is a quern?" | quern run m-Q4_K_M.gguf --temp 0 -q --stop " for grinding"
+quern run m-Q4_K_M.gguf -p "What is a quern?" --temp 0 -q -n 4
+quern run m-Q4_K_M.gguf -p "What is a quern?" --temp 0 2>&1 >/dev/null | sed -E 's/[0-9.,]+ tokens\/s/N tokens\/s/; s/resident .*/resident N/'
+quern run m-Q4_K_M.gguf -p "What is a quern?" --temp 0 --json | python3 -c "
+import json, sys
+d = json.load(sys.stdin)
+print(d['answer'].strip(), d['end'], d['prompt']['n_tokens'], d['generation']['n_tokens'], d['memory']['n_ctx'])"
+quern run m-Q4_K_M.gguf --raw -p "ROMEO:" --temp 0 -n 3 -q
+first=$(quern run m-Q4_K_M.gguf -p "Good day" --temp 1.5 --seed 3 -q)
+test "$first" = "$(quern run m-Q4_K_M.gguf -p "Good day" --temp 1.5 --seed 3 -q)" && echo "the same seed, the same answer"
+try() {
+    quern run "$@" 2>&1 | head -n 1
+    echo "exit ${PIPESTATUS[0]}"
+}
+try m-Q4_K_M.gguf -p hi --ctx 100000
+try m-Q4_K_M.gguf -p "$(printf 'word %.0s' {1..300})"
+try m-Q4_K_M.gguf -p hi --temp x
+try m-Q4_K_M.gguf -p hi --top-p 2
+try m-Q4_K_M.gguf -p hi --stop ""
+try nowhere.gguf -p hi
