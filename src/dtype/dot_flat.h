@@ -2,7 +2,7 @@
 /*
  * dot_flat.h: 256 weights of any block type as codes of a byte each, with scales: the one form that products know.
  *
- * Eight codes are handled at a time as the bytes of a 64-bit word; the compiler makes wider vectors of that. A weight is
+ * Eight codes are handled at a time as the bytes of a 64-bit word; the compiler makes wider vectors of that. A weight:
  *     flat_k     d * scale * code - dmin * minimum, scale and minimum integers for each 16 weights
  *     flat_32    d * code + m for each 32 weights
  * with codes without sign (an offset goes into the minimum), but for types of eight signed bits.
