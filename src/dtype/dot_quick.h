@@ -11,6 +11,19 @@
 
 #if defined(__AVX2__)
 
+/*
+ * Makes the compiler finish a row's sum before it begins the next row: left alone, it collects the products of all rows
+ * first, and spills them.
+ */
+#define FINISH(sum) __asm__("" : "+x"(sum))
+
+/* Asks for the bytes of a block of the four rows that come next, where the last of them still is a row. */
+DOT_INLINE void prefetch_next(const unsigned char *block, uint64_t next, uint64_t block_bytes) {
+    for (uint64_t byte = 0; byte < block_bytes; byte += 64) {
+        _mm_prefetch((const char *)block + next + byte, _MM_HINT_T0);
+    }
+}
+
 /* A row's block: codes times values times scales, and minima times sums, still in lanes. */
 typedef struct quick_sums {
     __m256i codes;
@@ -151,6 +164,7 @@ DOT_INLINE void quick_rows_k(const qn_dot_task *task, quick_k_fn *quick, code_si
         const unsigned char *rows[DOT_ROWS];
         __m128 acc = _mm_setzero_ps();
         float out[DOT_ROWS];
+        const uint64_t next = r + 2 * DOT_ROWS <= task->n_rows ? DOT_ROWS * task->row_bytes : 0;
         choose_rows(task, r, rows);
         for (uint64_t b = 0; b < task->n_cols / DOT_BLOCK; b++) {
             const __m256i sums = load_256(x_sums + 16 * b);
@@ -161,6 +175,8 @@ DOT_INLINE void quick_rows_k(const qn_dot_task *task, quick_k_fn *quick, code_si
                 const quick_sums s = quick(rows[i] + b * block_bytes, x + b * DOT_BLOCK, sums);
                 codes[i] = s.codes;
                 minima[i] = s.minima;
+                FINISH(codes[i]);
+                prefetch_next(rows[i] + b * block_bytes, next, block_bytes);
             }
             __m128 value = _mm_mul_ps(four_halves(rows, b * block_bytes + d_at), _mm_cvtepi32_ps(sums_of_rows(codes)));
             if (size != CODES_SIGNED) {
@@ -217,6 +233,7 @@ DOT_INLINE void quick_rows_32(const qn_dot_task *task, quick_32_fn *quick, code_
         const unsigned char *rows[DOT_ROWS];
         __m128 acc = _mm_setzero_ps();
         float out[DOT_ROWS];
+        const uint64_t next = r + 2 * DOT_ROWS <= task->n_rows ? DOT_ROWS * task->row_bytes : 0;
         choose_rows(task, r, rows);
         for (uint64_t g = 0; g < task->n_cols / DOT_GROUP; g++) {
             const __m256i values = load_256(x + g * DOT_GROUP);
@@ -225,6 +242,8 @@ DOT_INLINE void quick_rows_32(const qn_dot_task *task, quick_32_fn *quick, code_
 #pragma GCC unroll 4
             for (unsigned i = 0; i < DOT_ROWS; i++) {
                 sums[i] = _mm256_madd_epi16(pairs_of(size, quick(rows[i] + g * block_bytes), values), ones);
+                FINISH(sums[i]);
+                prefetch_next(rows[i] + g * block_bytes, next, block_bytes);
             }
             const __m128 codes = _mm_cvtepi32_ps(sums_of_rows(sums));
             acc = _mm_fmadd_ps(_mm_mul_ps(d, _mm_set1_ps(x_d[g])), codes, acc);
