@@ -98,7 +98,7 @@ DOT_INLINE quick_sums quick_q6_k(const unsigned char *src, const int8_t *x, __m2
     quick_sums s = {_mm256_setzero_si256(), _mm256_madd_epi16(_mm256_slli_epi16(all, 5), x_sums)};
 #pragma GCC unroll 2
     for (unsigned h = 0; h < 2; h++) {
-        const __m256i scales = _mm256_permute4x64_epi64(all, h == 0 ? 0x44 : 0xEE);
+        const __m256i scales = h == 0 ? _mm256_permute4x64_epi64(all, 0x44) : _mm256_permute4x64_epi64(all, 0xEE);
         const __m256i first = load_256(b->ql + 64 * h);
         const __m256i second = load_256(b->ql + 64 * h + 32);
         const __m256i high = load_256(b->qh + 32 * h);

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * matmul.c: how fast packed rows meet activations, one thread.
+ * products.c: how fast packed rows meet activations, one thread.
  *
- *     matmul [--level 0|1|2] [--vectors N] [TYPE...]
+ *     products [--level 0|1|2] [--vectors N] [TYPE...]
  *
  * A line a type: for 1, 8 and 64 vectors (or N) gigaflops, and for one vector gigabytes of weights a second. Weights
  * are 64 MiB of random blocks with small scales: more than a cache holds.
  */
-#include "dtype/matmul.h"
 #include "dtype/codec.h"
+#include "dtype/matmul.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -98,7 +98,7 @@ int main(int argc, char **argv) {
                 return 1;
             }
         } else {
-            (void)fprintf(stderr, "matmul: '%s' is neither an option nor a type\n", argv[i]);
+            (void)fprintf(stderr, "products: '%s' is neither an option nor a type\n", argv[i]);
             return 2;
         }
     }
