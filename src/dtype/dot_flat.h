@@ -82,10 +82,6 @@ static inline uint64_t spread_bits(unsigned bits) {
     return (one_each + BYTES(0x7F)) & BYTES(0x80);
 }
 
-#if defined(__GNUC__) && !defined(__clang__)
-/* Without AVX a function's wide argument would not be what it is with AVX; these are all inlined. */
-#pragma GCC diagnostic ignored "-Wpsabi"
-#endif
 #define WIDE_FN static inline __attribute__((always_inline))
 
 /* 32 codes: four words, shifted and masked at once. */
