@@ -87,7 +87,7 @@ function(qn_add_fault_shim)
     endif()
 endfunction()
 
-# bench/: what its programs share with the tests, and bench/quantize.c as build/bench/quantize.
+# bench/: what its programs share with the tests, and build/bench/quantize and products.
 function(qn_add_c_bench)
     set(folder "${CMAKE_SOURCE_DIR}/bench")
     add_library(qn_bench STATIC "${folder}/peer.c" "${folder}/floor.c")
@@ -99,6 +99,10 @@ function(qn_add_c_bench)
     target_link_libraries(bench_quantize PRIVATE qn_bench)
     set_target_properties(bench_quantize PROPERTIES
         OUTPUT_NAME quantize RUNTIME_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}/bench")
+    add_executable(bench_products "${folder}/products.c")
+    target_link_libraries(bench_products PRIVATE quern_static)
+    set_target_properties(bench_products PROPERTIES
+        OUTPUT_NAME products RUNTIME_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}/bench")
 endfunction()
 
 # peers/test_*.c are tests; other files there are helpers, built to build/tests/peers/.

@@ -2,10 +2,11 @@
 /*
  * dot_flat.h: 256 weights of any block type as codes of a byte each, with scales: the one form that products know.
  *
- * Eight codes are handled at a time as the bytes of a 64-bit word; the compiler makes wider vectors of that. A weight
- * is flat_k     d * scale * code - dmin * minimum, scale and minimum integers for each 16 weights flat_32    d * code
- * + m for each 32 weights with codes without sign (an offset goes into the minimum), but for types of eight signed
- * bits. Source: facts/quants.md §1-3, 8.
+ * Eight codes are handled at a time as the bytes of a 64-bit word; the compiler makes wider vectors of that. A weight:
+ *     flat_k     d * scale * code - dmin * minimum, scale and minimum integers for each 16 weights
+ *     flat_32    d * code + m for each 32 weights
+ * with codes without sign (an offset goes into the minimum), but for types of eight signed bits.
+ * Source: facts/quants.md §1-3, 8.
  */
 #ifndef QUERN_DTYPE_DOT_FLAT_H
 #define QUERN_DTYPE_DOT_FLAT_H
@@ -81,6 +82,35 @@ static inline uint64_t spread_bits(unsigned bits) {
     return (one_each + BYTES(0x7F)) & BYTES(0x80);
 }
 
+#define WIDE_FN static inline __attribute__((always_inline))
+
+/* 32 codes: four words, shifted and masked at once. */
+typedef uint64_t wide __attribute__((vector_size(32)));
+
+WIDE_FN wide wide_at(const uint8_t *bytes) {
+    wide word;
+    memcpy(&word, bytes, sizeof word);
+    return word;
+}
+
+WIDE_FN void put_wide(uint8_t *bytes, wide word) {
+    memcpy(bytes, &word, sizeof word);
+}
+
+/* Sixteen scales out of two words of bytes, less a bias. */
+static inline void put_scales(int16_t scale[16], uint64_t low, uint64_t high, int bias) {
+#if defined(__AVX2__)
+    const __m128i bytes = _mm_set_epi64x((long long)high, (long long)low);
+    const __m256i words = _mm256_sub_epi16(_mm256_cvtepu8_epi16(bytes), _mm256_set1_epi16((short)bias));
+    _mm256_store_si256((__m256i *)(void *)scale, words);
+#else
+    for (unsigned g = 0; g < 8; g++) {
+        scale[g] = (int16_t)((int)(low >> (8 * g) & 255U) - bias);
+        scale[g + 8] = (int16_t)((int)(high >> (8 * g) & 255U) - bias);
+    }
+#endif
+}
+
 /* Codes around an offset: the minimum is the offset times the scale. */
 static inline void put_offset(flat_k *f, float d, int offset) {
     f->d = d;
@@ -96,15 +126,13 @@ static void flat_q2_k(const unsigned char *src, flat_k *f) {
     const qn_block_q2_k *b = (const qn_block_q2_k *)(const void *)src;
     for (unsigned h = 0; h < 2; h++) {
         for (unsigned k = 0; k < 4; k++) {
-            for (unsigned i = 0; i < 4; i++) {
-                put_word(f->codes + 128 * h + 32 * k + 8 * i, word_at(b->qs + 32 * h + 8 * i) >> (2 * k) & BYTES(3));
-            }
+            put_wide(f->codes + 128 * h + 32 * k, wide_at(b->qs + 32 * h) >> (2 * k) & BYTES(3));
         }
     }
-    for (unsigned g = 0; g < 16; g++) {
-        f->scale[g] = (int16_t)(b->scales[g] & 15U);
-        f->minimum[g] = (int16_t)(b->scales[g] >> 4);
-    }
+    const uint64_t low = word_at(b->scales);
+    const uint64_t high = word_at(b->scales + 8);
+    put_scales(f->scale, low & BYTES(15), high & BYTES(15), 0);
+    put_scales(f->minimum, low >> 4 & BYTES(15), high >> 4 & BYTES(15), 0);
     f->d = flat_half(b->d);
     f->dmin = flat_half(b->dmin);
 }
@@ -113,11 +141,9 @@ static void flat_q3_k(const unsigned char *src, flat_k *f) {
     const qn_block_q3_k *b = (const qn_block_q3_k *)(const void *)src;
     for (unsigned h = 0; h < 2; h++) {
         for (unsigned k = 0; k < 4; k++) {
-            for (unsigned i = 0; i < 4; i++) {
-                const uint64_t low = word_at(b->qs + 32 * h + 8 * i) >> (2 * k) & BYTES(3);
-                const uint64_t high = (word_at(b->hmask + 8 * i) >> (4 * h + k) & BYTES(1)) << 2;
-                put_word(f->codes + 128 * h + 32 * k + 8 * i, low | high);
-            }
+            const wide low = wide_at(b->qs + 32 * h) >> (2 * k) & BYTES(3);
+            const wide high = (wide_at(b->hmask) >> (4 * h + k) & BYTES(1)) << 2;
+            put_wide(f->codes + 128 * h + 32 * k, low | high);
         }
     }
     const uint64_t low = word_at(b->scales);
@@ -126,12 +152,7 @@ static void flat_q3_k(const unsigned char *src, flat_k *f) {
         ((high >> 2 & BYTES(3)) & 0xFFFFFFFF00000000U) << 4;
     const uint64_t second = (low >> 4 & BYTES(15)) | ((high >> 4 & BYTES(3)) & 0xFFFFFFFFU) << 4 |
         ((high >> 6 & BYTES(3)) & 0xFFFFFFFF00000000U) << 4;
-    uint8_t codes[16];
-    put_word(codes, first);
-    put_word(codes + 8, second);
-    for (unsigned g = 0; g < 16; g++) {
-        f->scale[g] = (int16_t)(codes[g] - 32);
-    }
+    put_scales(f->scale, first, second, 32);
     put_offset(f, flat_half(b->d), 4);
 }
 
@@ -160,11 +181,9 @@ static inline void flat_scale_min(const uint8_t *s, flat_k *f) {
 static void flat_q4_k(const unsigned char *src, flat_k *f) {
     const qn_block_q4_k *b = (const qn_block_q4_k *)(const void *)src;
     for (unsigned j = 0; j < 4; j++) {
-        for (unsigned i = 0; i < 4; i++) {
-            const uint64_t word = word_at(b->qs + 32 * j + 8 * i);
-            put_word(f->codes + 64 * j + 8 * i, word & BYTES(15));
-            put_word(f->codes + 64 * j + 32 + 8 * i, word >> 4 & BYTES(15));
-        }
+        const wide word = wide_at(b->qs + 32 * j);
+        put_wide(f->codes + 64 * j, word & BYTES(15));
+        put_wide(f->codes + 64 * j + 32, word >> 4 & BYTES(15));
     }
     flat_scale_min(b->scales, f);
     f->d = flat_half(b->d);
@@ -174,12 +193,10 @@ static void flat_q4_k(const unsigned char *src, flat_k *f) {
 static void flat_q5_k(const unsigned char *src, flat_k *f) {
     const qn_block_q5_k *b = (const qn_block_q5_k *)(const void *)src;
     for (unsigned j = 0; j < 4; j++) {
-        for (unsigned i = 0; i < 4; i++) {
-            const uint64_t word = word_at(b->qs + 32 * j + 8 * i);
-            const uint64_t high = word_at(b->qh + 8 * i) >> (2 * j);
-            put_word(f->codes + 64 * j + 8 * i, (word & BYTES(15)) | (high & BYTES(1)) << 4);
-            put_word(f->codes + 64 * j + 32 + 8 * i, (word >> 4 & BYTES(15)) | (high & BYTES(2)) << 3);
-        }
+        const wide word = wide_at(b->qs + 32 * j);
+        const wide high = wide_at(b->qh) >> (2 * j);
+        put_wide(f->codes + 64 * j, (word & BYTES(15)) | (high & BYTES(1)) << 4);
+        put_wide(f->codes + 64 * j + 32, (word >> 4 & BYTES(15)) | (high & BYTES(2)) << 3);
     }
     flat_scale_min(b->scales, f);
     f->d = flat_half(b->d);
@@ -190,13 +207,11 @@ static void flat_q6_k(const unsigned char *src, flat_k *f) {
     const qn_block_q6_k *b = (const qn_block_q6_k *)(const void *)src;
     for (unsigned h = 0; h < 2; h++) {
         for (unsigned k = 0; k < 2; k++) {
-            for (unsigned i = 0; i < 4; i++) {
-                const uint64_t low = word_at(b->ql + 64 * h + 32 * k + 8 * i);
-                const uint64_t high = word_at(b->qh + 32 * h + 8 * i) >> (2 * k);
-                uint8_t *to = f->codes + 128 * h + 32 * k + 8 * i;
-                put_word(to, (low & BYTES(15)) | (high & BYTES(3)) << 4);
-                put_word(to + 64, (low >> 4 & BYTES(15)) | (high & BYTES(0x30)));
-            }
+            const wide low = wide_at(b->ql + 64 * h + 32 * k);
+            const wide high = wide_at(b->qh + 32 * h) >> (2 * k);
+            uint8_t *to = f->codes + 128 * h + 32 * k;
+            put_wide(to, (low & BYTES(15)) | (high & BYTES(3)) << 4);
+            put_wide(to + 64, (low >> 4 & BYTES(15)) | (high & BYTES(0x30)));
         }
     }
     for (unsigned g = 0; g < 16; g++) {
@@ -247,22 +262,33 @@ static inline uint64_t octet_bytes(uint16_t codeword) {
     return (x | x << 6) & BYTES(3);
 }
 
-/* The levels of a quad, a byte each. */
-static inline uint64_t quad_bytes(uint16_t codeword) {
-    const uint64_t x = codeword;
-    return (x & 7U) | (x & 0x38U) << 5 | (x & 0x1C0U) << 10 | (x & 0xE00U) << 15;
+/* Four octets, and four pairs of quads, from a codeword each. */
+WIDE_FN wide wide_octets(wide x) {
+    x = (x | x << 24) & 0x000000FF000000FFU;
+    x = (x | x << 12) & 0x000F000F000F000FU;
+    return (x | x << 6) & BYTES(3);
 }
 
-/* offset + size, or offset - size where the sign is set. */
-static inline uint64_t offset_bytes(uint64_t size, unsigned signs, unsigned offset) {
-    const uint64_t negative = (spread_bits(signs) >> 7) * 255U;
-    return BYTES(offset) + size - ((size & negative) << 1);
+/* Codewords at bits 0 and 32. */
+WIDE_FN wide wide_quads(wide x) {
+    return (x & 0x0000000700000007U) | (x & 0x0000003800000038U) << 5 | (x & 0x000001C0000001C0U) << 10 |
+        (x & 0x00000E0000000E00U) << 15;
+}
+
+/* offset + size, or offset - size where the bit of four masks of eight signs is set. */
+WIDE_FN wide offset_bytes(wide size, wide signs, unsigned offset) {
+    signs |= signs << 8;
+    signs |= signs << 16;
+    signs |= signs << 32;
+    const wide is_set = (((signs & 0x8040201008040201U) + BYTES(0x7F)) & BYTES(0x80)) >> 7;
+    const wide negative = (is_set << 8) - is_set;
+    return size + BYTES(offset) - ((size & negative) << 1);
 }
 
 /* Levels 0, 1, 2 are 8, 25, 43. */
-static inline uint64_t iq2_bytes(uint16_t codeword, unsigned signs) {
-    const uint64_t level = octet_bytes(codeword);
-    return offset_bytes(level * 17U + (level >> 1 & BYTES(1)) + BYTES(8), signs, 43);
+WIDE_FN wide iq2_bytes(wide codewords, wide signs) {
+    const wide level = wide_octets(codewords);
+    return offset_bytes((level << 4) + level + (level >> 1 & BYTES(1)) + BYTES(8), signs, 43);
 }
 
 static inline unsigned flat_nibble(const uint8_t *bytes, unsigned i) {
@@ -274,10 +300,13 @@ static void flat_iq2_xxs(const unsigned char *src, flat_k *f) {
     for (unsigned g = 0; g < 8; g++) {
         const uint8_t *qs = b->qs + 8 * g;
         const uint32_t word = flat_u32(qs + 4);
+        wide codewords = {0};
+        wide signs = {0};
         for (unsigned l = 0; l < 4; l++) {
-            put_word(f->codes + 32 * g + 8 * l,
-                     iq2_bytes(qn_grid_iq2_xxs[qs[l]], qn_sign_mask(word >> (7 * l) & 127U)));
+            codewords[l] = qn_grid_iq2_xxs[qs[l]];
+            signs[l] = qn_sign_mask(word >> (7 * l) & 127U);
         }
+        put_wide(f->codes + 32 * g, iq2_bytes(codewords, signs));
         f->scale[2 * g] = f->scale[2 * g + 1] = (int16_t)(2U * (word >> 28) + 1U);
     }
     put_offset(f, flat_half(b->d) * 0.125F, 43);
@@ -285,9 +314,15 @@ static void flat_iq2_xxs(const unsigned char *src, flat_k *f) {
 
 static void flat_iq2_xs(const unsigned char *src, flat_k *f) {
     const qn_block_iq2_xs *b = (const qn_block_iq2_xs *)(const void *)src;
-    for (unsigned i = 0; i < 32; i++) {
-        const unsigned q = flat_u16(b->qs + 2 * i);
-        put_word(f->codes + 8 * i, iq2_bytes(qn_grid_iq2_xs[q & 511U], qn_sign_mask(q >> 9)));
+    for (unsigned g = 0; g < 8; g++) {
+        wide codewords = {0};
+        wide signs = {0};
+        for (unsigned l = 0; l < 4; l++) {
+            const unsigned q = flat_u16(b->qs + 8 * g + 2 * l);
+            codewords[l] = qn_grid_iq2_xs[q & 511U];
+            signs[l] = qn_sign_mask(q >> 9);
+        }
+        put_wide(f->codes + 32 * g, iq2_bytes(codewords, signs));
     }
     for (unsigned g = 0; g < 16; g++) {
         f->scale[g] = (int16_t)(2U * flat_nibble(b->scales, g) + 1U);
@@ -297,9 +332,14 @@ static void flat_iq2_xs(const unsigned char *src, flat_k *f) {
 
 static void flat_iq2_s(const unsigned char *src, flat_k *f) {
     const qn_block_iq2_s *b = (const qn_block_iq2_s *)(const void *)src;
-    for (unsigned i = 0; i < 32; i++) {
-        const unsigned index = b->qs[i] | ((unsigned)b->qh[i / 4] >> (2 * (i % 4)) & 3U) << 8;
-        put_word(f->codes + 8 * i, iq2_bytes(qn_grid_iq2_s[index], b->signs[i]));
+    for (unsigned g = 0; g < 8; g++) {
+        wide codewords = {0};
+        wide signs = {0};
+        for (unsigned l = 0; l < 4; l++) {
+            codewords[l] = qn_grid_iq2_s[b->qs[4 * g + l] | ((unsigned)b->qh[g] >> (2 * l) & 3U) << 8];
+            signs[l] = b->signs[4 * g + l];
+        }
+        put_wide(f->codes + 32 * g, iq2_bytes(codewords, signs));
     }
     for (unsigned g = 0; g < 16; g++) {
         f->scale[g] = (int16_t)(2U * flat_nibble(b->scales, g) + 1U);
@@ -309,26 +349,38 @@ static void flat_iq2_s(const unsigned char *src, flat_k *f) {
 
 static void flat_iq3_xxs(const unsigned char *src, flat_k *f) {
     const qn_block_iq3_xxs *b = (const qn_block_iq3_xxs *)(const void *)src;
-    for (unsigned i = 0; i < 32; i++) {
-        const uint32_t word = flat_u32(b->signs + 4 * (i / 4));
-        const uint64_t level = quad_bytes(qn_grid_iq3_xxs[b->qs[2 * i]]) |
-            quad_bytes(qn_grid_iq3_xxs[b->qs[2 * i + 1]]) << 32;
+    for (unsigned g = 0; g < 8; g++) {
+        const uint32_t word = flat_u32(b->signs + 4 * g);
+        wide codewords = {0};
+        wide signs = {0};
+        for (unsigned l = 0; l < 4; l++) {
+            const uint8_t *qs = b->qs + 8 * g + 2 * l;
+            codewords[l] = qn_grid_iq3_xxs[qs[0]] | (uint64_t)qn_grid_iq3_xxs[qs[1]] << 32;
+            signs[l] = qn_sign_mask(word >> (7 * l) & 127U);
+        }
         /* Level l is 8l + 4, the last one 62. */
-        const uint64_t size = (level << 3) + BYTES(4) + ((level & level >> 1 & level >> 2 & BYTES(1)) << 1);
-        put_word(f->codes + 8 * i, offset_bytes(size, qn_sign_mask(word >> (7 * (i % 4)) & 127U), 62));
-        f->scale[i / 2] = (int16_t)(2U * (word >> 28) + 1U);
+        const wide level = wide_quads(codewords);
+        const wide size = (level << 3) + BYTES(4) + ((level & level >> 1 & level >> 2 & BYTES(1)) << 1);
+        put_wide(f->codes + 32 * g, offset_bytes(size, signs, 62));
+        f->scale[2 * g] = f->scale[2 * g + 1] = (int16_t)(2U * (word >> 28) + 1U);
     }
     put_offset(f, flat_half(b->d) * 0.25F, 62);
 }
 
 static void flat_iq3_s(const unsigned char *src, flat_k *f) {
     const qn_block_iq3_s *b = (const qn_block_iq3_s *)(const void *)src;
-    for (unsigned i = 0; i < 32; i++) {
-        const unsigned high = (unsigned)b->qh[i / 4] >> (2 * (i % 4));
-        const uint64_t level = quad_bytes(qn_grid_iq3_s[b->qs[2 * i] | (high & 1U) << 8]) |
-            quad_bytes(qn_grid_iq3_s[b->qs[2 * i + 1] | (high & 2U) << 7]) << 32;
-        put_word(f->codes + 8 * i, offset_bytes((level << 1) + BYTES(1), b->signs[i], 15));
-        f->scale[i / 2] = (int16_t)(2U * flat_nibble(b->scales, i / 4) + 1U);
+    for (unsigned g = 0; g < 8; g++) {
+        wide codewords = {0};
+        wide signs = {0};
+        for (unsigned l = 0; l < 4; l++) {
+            const uint8_t *qs = b->qs + 8 * g + 2 * l;
+            const unsigned high = (unsigned)b->qh[g] >> (2 * l);
+            codewords[l] = qn_grid_iq3_s[qs[0] | (high & 1U) << 8] |
+                (uint64_t)qn_grid_iq3_s[qs[1] | (high & 2U) << 7] << 32;
+            signs[l] = b->signs[4 * g + l];
+        }
+        put_wide(f->codes + 32 * g, offset_bytes((wide_quads(codewords) << 1) + BYTES(1), signs, 15));
+        f->scale[2 * g] = f->scale[2 * g + 1] = (int16_t)(2U * flat_nibble(b->scales, g) + 1U);
     }
     put_offset(f, flat_half(b->d), 15);
 }
@@ -370,9 +422,7 @@ static void flat_tq2_0(const unsigned char *src, flat_k *f) {
     const qn_block_tq2_0 *b = (const qn_block_tq2_0 *)(const void *)src;
     for (unsigned h = 0; h < 2; h++) {
         for (unsigned k = 0; k < 4; k++) {
-            for (unsigned i = 0; i < 4; i++) {
-                put_word(f->codes + 128 * h + 32 * k + 8 * i, word_at(b->qs + 32 * h + 8 * i) >> (2 * k) & BYTES(3));
-            }
+            put_wide(f->codes + 128 * h + 32 * k, wide_at(b->qs + 32 * h) >> (2 * k) & BYTES(3));
         }
     }
     for (unsigned g = 0; g < 16; g++) {

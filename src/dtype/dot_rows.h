@@ -54,20 +54,25 @@ DOT_INLINE __m256i load_256(const void *from) {
     return _mm256_loadu_si256((const __m256i *)from);
 }
 
-/* Scale 2j in the lower half's lanes, scale 2j + 1 in the upper's. */
-DOT_INLINE __m256i scale_lanes(const int16_t *scale, unsigned j) {
-    const __m128i first = _mm_set1_epi16(scale[2 * j]);
-    const __m128i second = _mm_set1_epi16(scale[2 * j + 1]);
-    return _mm256_inserti128_si256(_mm256_castsi128_si256(first), second, 1);
+/* The scales of 16 and 16 codes: word 2i of each half in the lower half's lanes, 2i + 1 in the upper's. */
+DOT_INLINE __m256i scales_of_16(__m256i scales, unsigned i) {
+    const short first = (short)(0x0100U + 0x0404U * i);
+    const short second = (short)(0x0302U + 0x0404U * i);
+    return _mm256_shuffle_epi8(scales,
+                               _mm256_setr_epi16(first, first, first, first, first, first, first, first, second, second,
+                                                 second, second, second, second, second, second));
 }
 
 DOT_INLINE quad_i32 code_sums_k(code_size size, const flat_k f[DOT_ROWS], const int8_t *x) {
     __m256i sums[DOT_ROWS];
     for (unsigned r = 0; r < DOT_ROWS; r++) {
+        const __m256i scales = load_256(f[r].scale);
+        const __m256i halves[2] = {_mm256_permute4x64_epi64(scales, 0x44), _mm256_permute4x64_epi64(scales, 0xEE)};
         sums[r] = _mm256_setzero_si256();
+#pragma GCC unroll 8
         for (unsigned j = 0; j < 8; j++) {
             const __m256i pairs = pairs_of(size, load_256(f[r].codes + 32 * j), load_256(x + 32 * j));
-            sums[r] = _mm256_add_epi32(sums[r], _mm256_madd_epi16(pairs, scale_lanes(f[r].scale, j)));
+            sums[r] = _mm256_add_epi32(sums[r], _mm256_madd_epi16(pairs, scales_of_16(halves[j / 4], j % 4)));
         }
     }
     return sums_of_rows(sums);

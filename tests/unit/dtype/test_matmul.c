@@ -210,8 +210,108 @@ static void test_shapes(void **state) {
     }
 }
 
+/* In the order of dot_expected.f64.bin, eight products each. */
+static const struct {
+    qn_dtype type;
+    const char *weights;
+} golden[] = {
+    {QN_Q1_0, "enc_Q1_0_noimat.bin"},   {QN_Q2_0, "enc_Q2_0_noimat.bin"},     {QN_Q4_0, "enc_Q4_0_noimat.bin"},
+    {QN_Q4_1, "enc_Q4_1_noimat.bin"},   {QN_Q5_0, "enc_Q5_0_noimat.bin"},     {QN_Q5_1, "enc_Q5_1_noimat.bin"},
+    {QN_Q8_0, "enc_Q8_0_noimat.bin"},   {QN_Q2_K, "enc_Q2_K_noimat.bin"},     {QN_Q3_K, "enc_Q3_K_noimat.bin"},
+    {QN_Q4_K, "enc_Q4_K_noimat.bin"},   {QN_Q5_K, "enc_Q5_K_noimat.bin"},     {QN_Q6_K, "enc_Q6_K_noimat.bin"},
+    {QN_IQ1_S, "enc_IQ1_S_imat.bin"},   {QN_IQ1_M, "enc_IQ1_M_noimat.bin"},   {QN_IQ2_XXS, "enc_IQ2_XXS_imat.bin"},
+    {QN_IQ2_XS, "enc_IQ2_XS_imat.bin"}, {QN_IQ2_S, "enc_IQ2_S_noimat.bin"},   {QN_IQ3_XXS, "enc_IQ3_XXS_noimat.bin"},
+    {QN_IQ3_S, "enc_IQ3_S_noimat.bin"}, {QN_IQ4_NL, "enc_IQ4_NL_noimat.bin"}, {QN_IQ4_XS, "enc_IQ4_XS_noimat.bin"},
+    {QN_TQ1_0, "enc_TQ1_0_noimat.bin"}, {QN_TQ2_0, "enc_TQ2_0_noimat.bin"},   {QN_MXFP4, "enc_MXFP4_noimat.bin"},
+    {QN_NVFP4, "enc_NVFP4_noimat.bin"},
+};
+
+/* Eight rows of 1024 weights times dot_activation_1024.f32.bin, one by one and, in two further copies, by panels. */
+static void test_golden_products(void **state) {
+    enum { N_ROWS = 8, N_COLS = 1024, N_COPIES = 7 };
+    size_t size = 0;
+    (void)state;
+    float *x = read_vector("dot_activation_1024.f32.bin", &size);
+    assert_int_equal(size, N_COLS * sizeof *x);
+    double *wanted = read_vector("dot_expected.f64.bin", &size);
+    assert_int_equal(size, sizeof golden / sizeof golden[0] * N_ROWS * sizeof *wanted);
+    for (size_t i = 0; i < sizeof golden / sizeof golden[0]; i++) {
+        unsigned char *weights = read_vector(golden[i].weights, &size);
+        unsigned char *packed = aligned_alloc(64, N_COPIES * (size_t)qn_activation_bytes(golden[i].type, N_COLS));
+        assert_non_null(packed);
+        for (int level = 0; level <= top_level(); level++) {
+            float found[N_COPIES][N_ROWS];
+            qn_activations_pack((qn_cpu_level)level, golden[i].type, x, N_COPIES, 0, N_COLS, packed);
+            qn_matmul((qn_cpu_level)level, golden[i].type, weights, N_ROWS, N_COLS, packed, N_COPIES, found[0], N_ROWS);
+            for (size_t r = 0; r < N_ROWS; r++) {
+                const double expected = wanted[i * N_ROWS + r];
+                /* Some products are all but zero: what float32 leaves of terms near 1 is allowed. */
+                if (!(fabs(found[0][r] - expected) <= 1e-4 * fabs(expected) + 5e-7)) {
+                    fail_msg("%s, level %d, row %zu: %.9g, wanted %.9g", golden[i].weights, level, r,
+                             (double)found[0][r], expected);
+                }
+            }
+            check_same_bytes(golden[i].weights, level, found[N_COPIES - 1], found[0], sizeof found[0]);
+        }
+        free(weights);
+        free(packed);
+    }
+    free(x);
+    free(wanted);
+}
+
+/* The golden blocks of a partner format against the planes that a type's activations become. */
+static void check_golden_activations(qn_dtype type, const char *name, uint64_t block_bytes, uint64_t block_len) {
+    enum { N_VECTORS = 8, N_COLS = 1024 };
+    size_t size = 0;
+    const qn_planes planes = qn_planes_of(partner_of_type(type), N_COLS);
+    float *x = read_vector("enc_input_8x1024.f32.bin", &size);
+    unsigned char *blocks = read_vector(name, &size);
+    assert_int_equal(size, N_VECTORS * N_COLS / block_len * block_bytes);
+    unsigned char *packed = aligned_alloc(64, N_VECTORS * (size_t)planes.size);
+    assert_non_null(packed);
+    assert_int_equal(planes.size, qn_activation_bytes(type, N_COLS));
+    for (int level = 0; level <= top_level(); level++) {
+        memset(packed, 0xAA, N_VECTORS * (size_t)planes.size);
+        qn_activations_pack((qn_cpu_level)level, type, x, N_VECTORS, N_COLS, N_COLS, packed);
+        for (size_t b = 0; b < N_VECTORS * N_COLS / block_len; b++) {
+            const size_t i = b % (N_COLS / block_len);
+            const unsigned char *block = blocks + b * block_bytes;
+            const unsigned char *vector = packed + b / (N_COLS / block_len) * planes.size;
+            const float *d = (const float *)(const void *)(vector + planes.d);
+            const float *s = (const float *)(const void *)(vector + planes.sums);
+            const size_t codes_at = block_len == 256 || type == QN_Q4_1 ? 4 : 2;
+            check_same_bytes(name, level, vector + i * block_len, block + codes_at, block_len);
+            if (block_len == 256) {
+                check_same_bytes(name, level, d + i, block, sizeof *d);
+                check_same_bytes(name, level, vector + planes.sums + 32 * i, block + 260, 32);
+            } else {
+                const uint16_t stored = qn_f32_to_f16(d[i]);
+                assert_true(qn_f16_to_f32(stored) == d[i]);
+                check_same_bytes(name, level, &stored, block, sizeof stored);
+            }
+            if (type == QN_Q4_1) {
+                const uint16_t stored = qn_f32_to_f16(s[i]);
+                check_same_bytes(name, level, &stored, block + 2, sizeof stored);
+            }
+        }
+    }
+    free(x);
+    free(blocks);
+    free(packed);
+}
+
+static void test_golden_activations(void **state) {
+    (void)state;
+    check_golden_activations(QN_Q4_0, "act_Q8_0.bin", 34, 32);
+    check_golden_activations(QN_Q4_1, "act_Q8_1.bin", 36, 32);
+    check_golden_activations(QN_Q4_K, "act_Q8_K.bin", 292, 256);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_golden_activations),
+        cmocka_unit_test(test_golden_products),
         cmocka_unit_test(test_shapes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

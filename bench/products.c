@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * products.c: how fast packed rows meet activations, one thread.
+ *
+ *     products [--level 0|1|2] [--vectors N] [TYPE...]
+ *
+ * A line a type: for 1, 8 and 64 vectors (or N) gigaflops, and for one vector gigabytes of weights a second. Weights
+ * are 64 MiB of random blocks with small scales: more than a cache holds.
+ */
+#include "dtype/codec.h"
+#include "dtype/matmul.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+enum { N_COLS = 4096, MAX_VECTORS = 512 };
+
+static double now_s(void) {
+    struct timespec time;
+    (void)clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time);
+    return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
+}
+
+/* The best of a few runs, in seconds. */
+static double best_time(qn_cpu_level level, qn_dtype type, const void *weights, uint64_t n_rows, const void *x,
+                        uint64_t n_vectors, float *dst) {
+    double best = 1e9;
+    for (int i = 0; i < 3; i++) {
+        const double start = now_s();
+        qn_matmul(level, type, weights, n_rows, N_COLS, x, n_vectors, dst, n_rows);
+        const double time = now_s() - start;
+        best = time < best ? time : best;
+    }
+    return best;
+}
+
+static int measure(qn_cpu_level level, qn_dtype type, const uint64_t *counts, int n_counts) {
+    uint64_t row_bytes = 0;
+    qn_error err;
+    if (qn_row_size(type, N_COLS, &row_bytes, &err) != QN_OK) {
+        return 1;
+    }
+    const uint64_t most_rows = (64U << 20) / row_bytes;
+    unsigned char *weights = malloc((size_t)(most_rows * row_bytes));
+    float *values = malloc(sizeof(float) * MAX_VECTORS * N_COLS);
+    void *x = aligned_alloc(64, (size_t)(MAX_VECTORS * qn_activation_bytes(type, N_COLS)));
+    float *dst = malloc(sizeof(float) * MAX_VECTORS * most_rows);
+    if (weights == NULL || values == NULL || x == NULL || dst == NULL) {
+        return 1;
+    }
+    for (uint64_t i = 0; i < most_rows * row_bytes; i++) {
+        weights[i] = (unsigned char)((i * 2654435761U) >> 24 & 0x3B);
+    }
+    for (uint64_t i = 0; i < (uint64_t)MAX_VECTORS * N_COLS; i++) {
+        values[i] = (float)((double)(i * 40503U % 65536U) / 65536.0 - 0.5);
+    }
+    qn_activations_pack(level, type, values, MAX_VECTORS, N_COLS, N_COLS, x);
+    printf("%-8s", qn_dtype_get((uint32_t)type)->name);
+    for (int i = 0; i < n_counts; i++) {
+        const uint64_t n_rows = counts[i] == 1 ? most_rows : 512;
+        const double time = best_time(level, type, weights, n_rows, x, counts[i], dst);
+        printf("  %4u: %7.1f GFLOP/s", (unsigned)counts[i], 2e-9 * (double)n_rows * N_COLS * (double)counts[i] / time);
+        if (counts[i] == 1) {
+            printf(" %6.1f GB/s", 1e-9 * (double)(n_rows * row_bytes) / time);
+        }
+    }
+    printf("\n");
+    (void)fflush(stdout);
+    free(weights);
+    free(values);
+    free(x);
+    free(dst);
+    return 0;
+}
+
+int main(int argc, char **argv) {
+    static const qn_dtype usual[] = {QN_F32,    QN_F16,   QN_BF16,    QN_Q4_0,  QN_Q4_1,  QN_Q5_0, QN_Q5_1,
+                                     QN_Q8_0,   QN_Q2_K,  QN_Q3_K,    QN_Q4_K,  QN_Q5_K,  QN_Q6_K, QN_IQ4_NL,
+                                     QN_IQ4_XS, QN_MXFP4, QN_IQ2_XXS, QN_IQ3_S, QN_IQ1_S, QN_TQ2_0};
+    uint64_t counts[3] = {1, 8, 64};
+    int n_counts = 3;
+    int n_types = 0;
+    qn_cpu_level level = qn_cpu_detect();
+    for (int i = 1; i < argc; i++) {
+        qn_dtype type;
+        if (strcmp(argv[i], "--level") == 0 && i + 1 < argc) {
+            level = (qn_cpu_level)strtol(argv[++i], NULL, 10);
+        } else if (strcmp(argv[i], "--vectors") == 0 && i + 1 < argc) {
+            counts[0] = strtoull(argv[++i], NULL, 10);
+            counts[0] = counts[0] < 1 ? 1 : counts[0] > MAX_VECTORS ? MAX_VECTORS : counts[0];
+            n_counts = 1;
+        } else if (qn_dtype_find(argv[i], &type)) {
+            n_types++;
+            if (measure(level, type, counts, n_counts) != 0) {
+                return 1;
+            }
+        } else {
+            (void)fprintf(stderr, "products: '%s' is neither an option nor a type\n", argv[i]);
+            return 2;
+        }
+    }
+    for (size_t i = 0; n_types == 0 && i < sizeof usual / sizeof usual[0]; i++) {
+        if (measure(level, usual[i], counts, n_counts) != 0) {
+            return 1;
+        }
+    }
+    return 0;
+}

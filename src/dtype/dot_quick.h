@@ -1,0 +1,279 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * dot_quick.h: one vector times rows of the commonest types, unpacked in registers: generation, as fast as memory.
+ *
+ * The same integers and the same floats in the same order as dot_rows.h, whose products these stand in for.
+ */
+#ifndef QUERN_DTYPE_DOT_QUICK_H
+#define QUERN_DTYPE_DOT_QUICK_H
+
+#include "dtype/dot_rows.h"
+
+#if defined(__AVX2__)
+
+/*
+ * Makes the compiler finish a row's sum before it begins the next row: left alone, it collects the products of all rows
+ * first, and spills them.
+ */
+#define FINISH(sum) __asm__("" : "+x"(sum))
+
+/* Asks for the bytes of a block of the four rows that come next, where the last of them still is a row. */
+DOT_INLINE void prefetch_next(const unsigned char *block, uint64_t next, uint64_t block_bytes) {
+    for (uint64_t byte = 0; byte < block_bytes; byte += 64) {
+        _mm_prefetch((const char *)block + next + byte, _MM_HINT_T0);
+    }
+}
+
+/* A row's block: codes times values times scales, and minima times sums, still in lanes. */
+typedef struct quick_sums {
+    __m256i codes;
+    __m256i minima;
+} quick_sums;
+
+/* The 16-bit scale of 32 codes in all lanes: word i of each half of scales, which are both the same. */
+DOT_INLINE __m256i scale_of_32(__m256i scales, unsigned i) {
+    return _mm256_shuffle_epi8(scales, _mm256_set1_epi16((short)(0x0100U + 0x0202U * i)));
+}
+
+DOT_INLINE __m256i add_codes(code_size size, __m256i sum, __m256i codes, const int8_t *x, __m256i scale) {
+    return _mm256_add_epi32(sum, _mm256_madd_epi16(pairs_of(size, codes, load_256(x)), scale));
+}
+
+/* Scales and minima of Q4_K and Q5_K as bytes: eight scales, eight minima. */
+DOT_INLINE __m128i scale_min_bytes(const uint8_t *s) {
+    const uint32_t low = flat_u32(s);
+    const uint32_t middle = flat_u32(s + 4);
+    const uint32_t high = flat_u32(s + 8);
+    const uint64_t scale = (low & 0x3F3F3F3FU) | (uint64_t)((high & 0x0F0F0F0FU) | (low >> 2 & 0x30303030U)) << 32;
+    const uint64_t minimum = (middle & 0x3F3F3F3FU) |
+        (uint64_t)((high >> 4 & 0x0F0F0F0FU) | (middle >> 2 & 0x30303030U)) << 32;
+    return _mm_set_epi64x((long long)minimum, (long long)scale);
+}
+
+DOT_INLINE quick_sums quick_q4_k(const unsigned char *src, const int8_t *x, __m256i x_sums) {
+    const qn_block_q4_k *b = (const qn_block_q4_k *)(const void *)src;
+    const __m128i bytes = scale_min_bytes(b->scales);
+    const __m256i scales = _mm256_broadcastsi128_si256(_mm_cvtepu8_epi16(bytes));
+    const __m256i minima = _mm256_cvtepu8_epi16(_mm_unpackhi_epi8(bytes, bytes));
+    const __m256i mask = _mm256_set1_epi8(15);
+    quick_sums s = {_mm256_setzero_si256(), _mm256_madd_epi16(minima, x_sums)};
+#pragma GCC unroll 4
+    for (unsigned j = 0; j < 4; j++) {
+        const __m256i word = load_256(b->qs + 32 * j);
+        s.codes = add_codes(CODES_4_BIT, s.codes, _mm256_and_si256(word, mask), x + 64 * j, scale_of_32(scales, 2 * j));
+        s.codes = add_codes(CODES_4_BIT, s.codes, _mm256_and_si256(_mm256_srli_epi16(word, 4), mask), x + 64 * j + 32,
+                            scale_of_32(scales, 2 * j + 1));
+    }
+    return s;
+}
+
+DOT_INLINE quick_sums quick_q5_k(const unsigned char *src, const int8_t *x, __m256i x_sums) {
+    const qn_block_q5_k *b = (const qn_block_q5_k *)(const void *)src;
+    const __m128i bytes = scale_min_bytes(b->scales);
+    const __m256i scales = _mm256_broadcastsi128_si256(_mm_cvtepu8_epi16(bytes));
+    const __m256i minima = _mm256_cvtepu8_epi16(_mm_unpackhi_epi8(bytes, bytes));
+    const __m256i mask = _mm256_set1_epi8(15);
+    const __m256i high = load_256(b->qh);
+    quick_sums s = {_mm256_setzero_si256(), _mm256_madd_epi16(minima, x_sums)};
+#pragma GCC unroll 4
+    for (unsigned j = 0; j < 4; j++) {
+        const __m256i word = load_256(b->qs + 32 * j);
+        const __m256i fifth = _mm256_srli_epi16(high, (int)(2 * j));
+        const __m256i first = _mm256_slli_epi16(_mm256_and_si256(fifth, _mm256_set1_epi8(1)), 4);
+        const __m256i second = _mm256_slli_epi16(_mm256_and_si256(fifth, _mm256_set1_epi8(2)), 3);
+        s.codes = add_codes(CODES_5_BIT, s.codes, _mm256_or_si256(_mm256_and_si256(word, mask), first), x + 64 * j,
+                            scale_of_32(scales, 2 * j));
+        s.codes = add_codes(CODES_5_BIT, s.codes,
+                            _mm256_or_si256(_mm256_and_si256(_mm256_srli_epi16(word, 4), mask), second),
+                            x + 64 * j + 32, scale_of_32(scales, 2 * j + 1));
+    }
+    return s;
+}
+
+DOT_INLINE quick_sums quick_q6_k(const unsigned char *src, const int8_t *x, __m256i x_sums) {
+    const qn_block_q6_k *b = (const qn_block_q6_k *)(const void *)src;
+    const __m256i all = _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)(const void *)b->scales));
+    const __m256i low_mask = _mm256_set1_epi8(15);
+    const __m256i high_mask = _mm256_set1_epi8(0x30);
+    quick_sums s = {_mm256_setzero_si256(), _mm256_madd_epi16(_mm256_slli_epi16(all, 5), x_sums)};
+#pragma GCC unroll 2
+    for (unsigned h = 0; h < 2; h++) {
+        const __m256i scales = h == 0 ? _mm256_permute4x64_epi64(all, 0x44) : _mm256_permute4x64_epi64(all, 0xEE);
+        const __m256i first = load_256(b->ql + 64 * h);
+        const __m256i second = load_256(b->ql + 64 * h + 32);
+        const __m256i high = load_256(b->qh + 32 * h);
+        const __m256i codes[4] = {
+            _mm256_or_si256(_mm256_and_si256(first, low_mask), _mm256_and_si256(_mm256_slli_epi16(high, 4), high_mask)),
+            _mm256_or_si256(_mm256_and_si256(second, low_mask),
+                            _mm256_and_si256(_mm256_slli_epi16(high, 2), high_mask)),
+            _mm256_or_si256(_mm256_and_si256(_mm256_srli_epi16(first, 4), low_mask), _mm256_and_si256(high, high_mask)),
+            _mm256_or_si256(_mm256_and_si256(_mm256_srli_epi16(second, 4), low_mask),
+                            _mm256_and_si256(_mm256_srli_epi16(high, 2), high_mask)),
+        };
+#pragma GCC unroll 4
+        for (unsigned k = 0; k < 4; k++) {
+            s.codes = add_codes(CODES_6_BIT, s.codes, codes[k], x + 128 * h + 32 * k, scales_of_16(scales, k));
+        }
+    }
+    return s;
+}
+
+DOT_INLINE quick_sums quick_iq4_xs(const unsigned char *src, const int8_t *x, __m256i x_sums) {
+    const qn_block_iq4_xs *b = (const qn_block_iq4_xs *)(const void *)src;
+    const __m256i levels = _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)(const void *)qn_levels_iq4));
+    const __m128i mask = _mm_set1_epi8(15);
+    uint64_t low = flat_u32(b->scales_l);
+    low = (low | low << 16) & 0x0000FFFF0000FFFFU;
+    low = (low | low << 8) & 0x00FF00FF00FF00FFU;
+    low = (low | low << 4) & BYTES(15);
+    const uint64_t bytes = low | octet_bytes((uint16_t)flat_u16(b->scales_h)) << 4;
+    const __m128i words = _mm_sub_epi16(_mm_cvtepu8_epi16(_mm_set_epi64x(0, (long long)bytes)), _mm_set1_epi16(32));
+    const __m256i scales = _mm256_broadcastsi128_si256(words);
+    quick_sums s = {_mm256_setzero_si256(), _mm256_setzero_si256()};
+    (void)x_sums;
+#pragma GCC unroll 8
+    for (unsigned j = 0; j < 8; j++) {
+        const __m128i word = _mm_loadu_si128((const __m128i *)(const void *)(b->qs + 16 * j));
+        const __m128i upper = _mm_and_si128(_mm_srli_epi16(word, 4), mask);
+        const __m256i indices = _mm256_inserti128_si256(_mm256_castsi128_si256(_mm_and_si128(word, mask)), upper, 1);
+        s.codes = add_codes(CODES_SIGNED, s.codes, _mm256_shuffle_epi8(levels, indices), x + 32 * j,
+                            scale_of_32(scales, j));
+    }
+    return s;
+}
+
+typedef quick_sums quick_k_fn(const unsigned char *src, const int8_t *x, __m256i x_sums);
+
+/* The f16 at the same place of four blocks. */
+DOT_INLINE __m128 four_halves(const unsigned char *const rows[DOT_ROWS], uint64_t byte) {
+    uint16_t half[DOT_ROWS];
+    for (unsigned r = 0; r < DOT_ROWS; r++) {
+        memcpy(&half[r], rows[r] + byte, sizeof half[r]);
+    }
+    const uint64_t all = half[0] | (uint64_t)half[1] << 16 | (uint64_t)half[2] << 32 | (uint64_t)half[3] << 48;
+    return _mm_cvtph_ps(_mm_set_epi64x(0, (long long)all));
+}
+
+/* All rows times one vector; scales lie d_at and dmin_at bytes into a block. */
+DOT_INLINE void quick_rows_k(const qn_dot_task *task, quick_k_fn *quick, code_size size, uint64_t block_bytes,
+                             uint64_t d_at, uint64_t dmin_at) {
+    const int8_t *x = (const int8_t *)task->vectors;
+    const float *x_d = (const float *)(const void *)(task->vectors + task->planes.d);
+    const int16_t *x_sums = (const int16_t *)(const void *)(task->vectors + task->planes.sums);
+    for (uint64_t r = 0; r < task->n_rows; r += DOT_ROWS) {
+        const unsigned char *rows[DOT_ROWS];
+        __m128 acc = _mm_setzero_ps();
+        float out[DOT_ROWS];
+        const uint64_t next = r + 2 * DOT_ROWS <= task->n_rows ? DOT_ROWS * task->row_bytes : 0;
+        choose_rows(task, r, rows);
+        for (uint64_t b = 0; b < task->n_cols / DOT_BLOCK; b++) {
+            const __m256i sums = load_256(x_sums + 16 * b);
+            __m256i codes[DOT_ROWS];
+            __m256i minima[DOT_ROWS];
+#pragma GCC unroll 4
+            for (unsigned i = 0; i < DOT_ROWS; i++) {
+                const quick_sums s = quick(rows[i] + b * block_bytes, x + b * DOT_BLOCK, sums);
+                codes[i] = s.codes;
+                minima[i] = s.minima;
+                FINISH(codes[i]);
+                prefetch_next(rows[i] + b * block_bytes, next, block_bytes);
+            }
+            __m128 value = _mm_mul_ps(four_halves(rows, b * block_bytes + d_at), _mm_cvtepi32_ps(sums_of_rows(codes)));
+            if (size != CODES_SIGNED) {
+                value = _mm_fnmadd_ps(four_halves(rows, b * block_bytes + dmin_at),
+                                      _mm_cvtepi32_ps(sums_of_rows(minima)), value);
+            }
+            acc = _mm_fmadd_ps(_mm_set1_ps(x_d[b]), value, acc);
+        }
+        _mm_storeu_ps(out, acc);
+        store_rows(task, r, 0, out);
+    }
+}
+
+DOT_INLINE __m256i quick_nibbles(const uint8_t *qs) {
+    const __m128i word = _mm_loadu_si128((const __m128i *)(const void *)qs);
+    const __m256i both = _mm256_inserti128_si256(_mm256_castsi128_si256(word), _mm_srli_epi16(word, 4), 1);
+    return _mm256_and_si256(both, _mm256_set1_epi8(15));
+}
+
+/* 32 codes behind the scale of a block. */
+DOT_INLINE __m256i quick_q4_0(const unsigned char *src) {
+    return quick_nibbles(src + offsetof(qn_block_q4_0, qs));
+}
+
+DOT_INLINE __m256i quick_iq4_nl(const unsigned char *src) {
+    const __m128i levels = _mm_loadu_si128((const __m128i *)(const void *)qn_levels_iq4);
+    return _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(levels), quick_nibbles(src + offsetof(qn_block_iq4_nl, qs)));
+}
+
+DOT_INLINE __m256i quick_q8_0(const unsigned char *src) {
+    return load_256(src + offsetof(qn_block_q8_0, qs));
+}
+
+DOT_INLINE __m256i quick_q5_0(const unsigned char *src) {
+    const __m256i which = _mm256_setr_epi64x(0, 0x0101010101010101, 0x0202020202020202, 0x0303030303030303);
+    const __m256i bit = _mm256_set1_epi64x((long long)0x8040201008040201U);
+    const __m256i spread = _mm256_shuffle_epi8(_mm256_set1_epi32((int)flat_u32(src + offsetof(qn_block_q5_0, qh))),
+                                               which);
+    const __m256i is_set = _mm256_cmpeq_epi8(_mm256_and_si256(spread, bit), bit);
+    return _mm256_or_si256(quick_nibbles(src + offsetof(qn_block_q5_0, qs)),
+                           _mm256_and_si256(is_set, _mm256_set1_epi8(16)));
+}
+
+typedef __m256i quick_32_fn(const unsigned char *src);
+
+/* All rows of blocks that begin with their scale times one vector; codes count from offset. */
+DOT_INLINE void quick_rows_32(const qn_dot_task *task, quick_32_fn *quick, code_size size, uint64_t block_bytes,
+                              float offset) {
+    const int8_t *x = (const int8_t *)task->vectors;
+    const float *x_d = (const float *)(const void *)(task->vectors + task->planes.d);
+    const float *x_s = (const float *)(const void *)(task->vectors + task->planes.sums);
+    const __m256i ones = _mm256_set1_epi16(1);
+    for (uint64_t r = 0; r < task->n_rows; r += DOT_ROWS) {
+        const unsigned char *rows[DOT_ROWS];
+        __m128 acc = _mm_setzero_ps();
+        float out[DOT_ROWS];
+        const uint64_t next = r + 2 * DOT_ROWS <= task->n_rows ? DOT_ROWS * task->row_bytes : 0;
+        choose_rows(task, r, rows);
+        for (uint64_t g = 0; g < task->n_cols / DOT_GROUP; g++) {
+            const __m256i values = load_256(x + g * DOT_GROUP);
+            const __m128 d = four_halves(rows, g * block_bytes);
+            __m256i sums[DOT_ROWS];
+#pragma GCC unroll 4
+            for (unsigned i = 0; i < DOT_ROWS; i++) {
+                sums[i] = _mm256_madd_epi16(pairs_of(size, quick(rows[i] + g * block_bytes), values), ones);
+                FINISH(sums[i]);
+                prefetch_next(rows[i] + g * block_bytes, next, block_bytes);
+            }
+            const __m128 codes = _mm_cvtepi32_ps(sums_of_rows(sums));
+            acc = _mm_fmadd_ps(_mm_mul_ps(d, _mm_set1_ps(x_d[g])), codes, acc);
+            if (size != CODES_SIGNED) {
+                acc = _mm_fmadd_ps(_mm_mul_ps(_mm_set1_ps(-offset), d), _mm_set1_ps(x_s[g]), acc);
+            }
+        }
+        _mm_storeu_ps(out, acc);
+        store_rows(task, r, 0, out);
+    }
+}
+
+#define DEFINE_QUICK_K(type, size, d_at, dmin_at)                                       \
+    static void quick_rows_##type(const qn_dot_task *task) {                            \
+        quick_rows_k(task, quick_##type, size, sizeof(qn_block_##type), d_at, dmin_at); \
+    }
+
+#define DEFINE_QUICK_32(type, size, offset)                                       \
+    static void quick_rows_##type(const qn_dot_task *task) {                      \
+        quick_rows_32(task, quick_##type, size, sizeof(qn_block_##type), offset); \
+    }
+
+DEFINE_QUICK_K(q4_k, CODES_4_BIT, offsetof(qn_block_q4_k, d), offsetof(qn_block_q4_k, dmin))
+DEFINE_QUICK_K(q5_k, CODES_5_BIT, offsetof(qn_block_q5_k, d), offsetof(qn_block_q5_k, dmin))
+DEFINE_QUICK_K(q6_k, CODES_6_BIT, offsetof(qn_block_q6_k, d), offsetof(qn_block_q6_k, d))
+DEFINE_QUICK_K(iq4_xs, CODES_SIGNED, offsetof(qn_block_iq4_xs, d), 0)
+DEFINE_QUICK_32(q4_0, CODES_4_BIT, 8.0F)
+DEFINE_QUICK_32(q5_0, CODES_5_BIT, 16.0F)
+DEFINE_QUICK_32(q8_0, CODES_SIGNED, 0.0F)
+DEFINE_QUICK_32(iq4_nl, CODES_SIGNED, 0.0F)
+
+#endif
+#endif
