@@ -15,7 +15,8 @@
  *     way       how far of the way from ggml's error to the floor ours is, on the same rows as the floor
  *     copy      for types without a search: a plain read-convert-write of as many bytes takes this part of our time
  * Errors are sums over all distributions, each relative to its own size. --threads 2 adds how much faster two threads
- * are: the time of one over that of the busier of two that run at once. Needs libggml-base.so in the folder that QUERN_LLAMA_LIBS names.
+ * are: the time of one over that of the busier of two that run at once. Needs libggml-base.so in the folder that
+ * QUERN_LLAMA_LIBS names.
  */
 #include "floor.h"
 #include "peer.h"
