@@ -6,14 +6,17 @@
  *
  * A line for each type, plain and with importance, both on the same rows, one thread each, in turn. Times are those of
  * the thread on a processor, which others on the machine do not add to; the best of several rounds counts, the first
- * of which, where ggml makes its tables, is not measured: Mw/s      our million weights a second, and its ratio to
- * ggml's rmse      our root mean square error, as a ratio to ggml's weighted  the same with each square weighted by
- * the importance floor     the error if scales and offsets were free real numbers with the best codes, as a ratio to
- * ggml's (weighted where there is importance), measured on fewer rows way       how far of the way from ggml's error
- * to the floor ours is, on the same rows as the floor copy      for types without a search: a plain read-convert-write
- * of as many bytes takes this part of our time Errors are sums over all distributions, each relative to its own size.
- * --threads 2 adds how much faster two threads are: the time of one over that of the busier of two that run at once.
- * Needs libggml-base.so in the folder that QUERN_LLAMA_LIBS names.
+ * of which, where ggml makes its tables, is not measured:
+ *     Mw/s      our million weights a second, and its ratio to ggml's
+ *     rmse      our root mean square error, as a ratio to ggml's
+ *     weighted  the same with each square weighted by the importance
+ *     floor     the error if scales and offsets were free real numbers with the best codes, as a ratio to ggml's
+ *               (weighted where there is importance), measured on fewer rows
+ *     way       how far of the way from ggml's error to the floor ours is, on the same rows as the floor
+ *     copy      for types without a search: a plain read-convert-write of as many bytes takes this part of our time
+ * Errors are sums over all distributions, each relative to its own size. --threads 2 adds how much faster two threads
+ * are: the time of one over that of the busier of two that run at once. Needs libggml-base.so in the folder that
+ * QUERN_LLAMA_LIBS names.
  */
 #include "floor.h"
 #include "peer.h"

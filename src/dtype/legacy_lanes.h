@@ -3,8 +3,10 @@
  * legacy_lanes.h: encoders of Q4_0, Q4_1, Q5_0 and Q5_1, N_LANES blocks of 32 at a time.
  *
  * Plain rows are rounded to a grid laid through the extremes (by legacy_rows.h where it can); with importance the grid
- * is searched for (fit_lanes.h). At best effort scales and minima are fitted finely (free_fit_lanes.h) for the values
- * as decoded, and the normal result stays where nothing is better. Source: facts/quants.md §5.
+ * is searched for (fit_lanes.h).
+ * At best effort scales and minima are fitted finely (free_fit_lanes.h) for the values as decoded, and the normal
+ * result stays where nothing is better.
+ * Source: facts/quants.md §5.
  */
 #ifndef QUERN_DTYPE_LEGACY_LANES_H
 #define QUERN_DTYPE_LEGACY_LANES_H
