@@ -137,6 +137,16 @@ static void flat_q2_k(const unsigned char *src, flat_k *f) {
     f->dmin = flat_half(b->dmin);
 }
 
+/* The sixteen 6-bit scales of Q3_K, a byte each. */
+static inline void q3_scale_bytes(const uint8_t *scales, uint64_t *first, uint64_t *second) {
+    const uint64_t low = word_at(scales);
+    const uint64_t high = flat_u32(scales + 8) * 0x100000001U;
+    *first = (low & BYTES(15)) | ((high & 0xFFFFFFFFU & BYTES(3)) << 4) |
+        ((high >> 2 & BYTES(3)) & 0xFFFFFFFF00000000U) << 4;
+    *second = (low >> 4 & BYTES(15)) | ((high >> 4 & BYTES(3)) & 0xFFFFFFFFU) << 4 |
+        ((high >> 6 & BYTES(3)) & 0xFFFFFFFF00000000U) << 4;
+}
+
 static void flat_q3_k(const unsigned char *src, flat_k *f) {
     const qn_block_q3_k *b = (const qn_block_q3_k *)(const void *)src;
     for (unsigned h = 0; h < 2; h++) {
@@ -146,12 +156,9 @@ static void flat_q3_k(const unsigned char *src, flat_k *f) {
             put_wide(f->codes + 128 * h + 32 * k, low | high);
         }
     }
-    const uint64_t low = word_at(b->scales);
-    const uint64_t high = flat_u32(b->scales + 8) * 0x100000001U;
-    const uint64_t first = (low & BYTES(15)) | ((high & 0xFFFFFFFFU & BYTES(3)) << 4) |
-        ((high >> 2 & BYTES(3)) & 0xFFFFFFFF00000000U) << 4;
-    const uint64_t second = (low >> 4 & BYTES(15)) | ((high >> 4 & BYTES(3)) & 0xFFFFFFFFU) << 4 |
-        ((high >> 6 & BYTES(3)) & 0xFFFFFFFF00000000U) << 4;
+    uint64_t first;
+    uint64_t second;
+    q3_scale_bytes(b->scales, &first, &second);
     put_scales(f->scale, first, second, 32);
     put_offset(f, flat_half(b->d), 4);
 }

@@ -90,6 +90,50 @@ DOT_INLINE quick_sums quick_q5_k(const unsigned char *src, const int8_t *x, __m2
     return s;
 }
 
+DOT_INLINE quick_sums quick_q2_k(const unsigned char *src, const int8_t *x, __m256i x_sums) {
+    const qn_block_q2_k *b = (const qn_block_q2_k *)(const void *)src;
+    const __m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)b->scales);
+    const __m128i mask = _mm_set1_epi8(15);
+    const __m256i all = _mm256_cvtepu8_epi16(_mm_and_si128(bytes, mask));
+    const __m256i minima = _mm256_cvtepu8_epi16(_mm_and_si128(_mm_srli_epi16(bytes, 4), mask));
+    quick_sums s = {_mm256_setzero_si256(), _mm256_madd_epi16(minima, x_sums)};
+#pragma GCC unroll 2
+    for (unsigned h = 0; h < 2; h++) {
+        const __m256i scales = h == 0 ? _mm256_permute4x64_epi64(all, 0x44) : _mm256_permute4x64_epi64(all, 0xEE);
+        const __m256i word = load_256(b->qs + 32 * h);
+#pragma GCC unroll 4
+        for (unsigned k = 0; k < 4; k++) {
+            const __m256i codes = _mm256_and_si256(_mm256_srli_epi16(word, (int)(2 * k)), _mm256_set1_epi8(3));
+            s.codes = add_codes(CODES_5_BIT, s.codes, codes, x + 128 * h + 32 * k, scales_of_16(scales, k));
+        }
+    }
+    return s;
+}
+
+DOT_INLINE quick_sums quick_q3_k(const unsigned char *src, const int8_t *x, __m256i x_sums) {
+    const qn_block_q3_k *b = (const qn_block_q3_k *)(const void *)src;
+    const __m256i high = load_256(b->hmask);
+    uint64_t first;
+    uint64_t second;
+    q3_scale_bytes(b->scales, &first, &second);
+    const __m256i bytes = _mm256_cvtepu8_epi16(_mm_set_epi64x((long long)second, (long long)first));
+    const __m256i all = _mm256_sub_epi16(bytes, _mm256_set1_epi16(32));
+    quick_sums s = {_mm256_setzero_si256(), _mm256_madd_epi16(_mm256_slli_epi16(all, 2), x_sums)};
+#pragma GCC unroll 2
+    for (unsigned h = 0; h < 2; h++) {
+        const __m256i scales = h == 0 ? _mm256_permute4x64_epi64(all, 0x44) : _mm256_permute4x64_epi64(all, 0xEE);
+        const __m256i word = load_256(b->qs + 32 * h);
+#pragma GCC unroll 4
+        for (unsigned k = 0; k < 4; k++) {
+            const __m256i low = _mm256_and_si256(_mm256_srli_epi16(word, (int)(2 * k)), _mm256_set1_epi8(3));
+            const __m256i third = _mm256_and_si256(_mm256_srli_epi16(high, (int)(4 * h + k)), _mm256_set1_epi8(1));
+            s.codes = add_codes(CODES_5_BIT, s.codes, _mm256_or_si256(low, _mm256_slli_epi16(third, 2)),
+                                x + 128 * h + 32 * k, scales_of_16(scales, k));
+        }
+    }
+    return s;
+}
+
 DOT_INLINE quick_sums quick_q6_k(const unsigned char *src, const int8_t *x, __m256i x_sums) {
     const qn_block_q6_k *b = (const qn_block_q6_k *)(const void *)src;
     const __m256i all = _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)(const void *)b->scales));
@@ -266,6 +310,8 @@ DOT_INLINE void quick_rows_32(const qn_dot_task *task, quick_32_fn *quick, code_
         quick_rows_32(task, quick_##type, size, sizeof(qn_block_##type), offset); \
     }
 
+DEFINE_QUICK_K(q2_k, CODES_5_BIT, offsetof(qn_block_q2_k, d), offsetof(qn_block_q2_k, dmin))
+DEFINE_QUICK_K(q3_k, CODES_5_BIT, offsetof(qn_block_q3_k, d), offsetof(qn_block_q3_k, d))
 DEFINE_QUICK_K(q4_k, CODES_4_BIT, offsetof(qn_block_q4_k, d), offsetof(qn_block_q4_k, dmin))
 DEFINE_QUICK_K(q5_k, CODES_5_BIT, offsetof(qn_block_q5_k, d), offsetof(qn_block_q5_k, dmin))
 DEFINE_QUICK_K(q6_k, CODES_6_BIT, offsetof(qn_block_q6_k, d), offsetof(qn_block_q6_k, d))
