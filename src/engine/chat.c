@@ -8,6 +8,7 @@
 #include "quern/chat.h"
 
 #include "base/buffer.h"
+#include "base/file.h"
 #include "base/json.h"
 #include "engine/engine.h"
 #include "engine/sampler.h"
@@ -158,6 +159,10 @@ static qn_status open_chat(qn_chat *chat, const qn_chat_options *options, qn_job
         return qn_fail_nomem(err, options->path, 0);
     }
     QN_TRY(keep_stops(chat, options, err));
+    if (qn_is_dir(options->path)) {
+        return qn_fail(err, QN_E_UNSUPPORTED,
+                       "%s: is a folder, and only GGUF files are run; `quern pack` makes one of it", options->path);
+    }
     QN_TRY(qn_engine_open(options->path, &how, job, &chat->engine, err));
     QN_TRY(check_memory(chat, err));
     QN_TRY(qn_tokenizer_new(qn_engine_meta(chat->engine), &chat->tokenizer, err));

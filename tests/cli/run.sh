@@ -21,3 +21,4 @@ try m-Q4_K_M.gguf -p hi --temp x
 try m-Q4_K_M.gguf -p hi --top-p 2
 try m-Q4_K_M.gguf -p hi --stop ""
 try nowhere.gguf -p hi
+try "$SAMPLES/miller-base" -p hi
