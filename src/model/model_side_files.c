@@ -133,7 +133,7 @@ static bool apply_changes(const config_changes *c, const qn_model *model, const 
 static char *dump(const json_t *config) {
     for (int digits = 15; digits <= 17; digits++) {
         json_error_t error;
-        char *text = qn_json_dump(config, JSON_INDENT(2) | JSON_REAL_PRECISION(digits));
+        char *text = qn_json_dump(config, JSON_INDENT(2) | JSON_REAL_PRECISION((size_t)digits));
         json_t *again = text == NULL ? NULL : qn_json_load_bytes(text, strlen(text), 0, &error);
         const bool is_whole = again != NULL;
         const bool is_same = json_equal(again, config) == 1;

@@ -253,7 +253,7 @@ static const char tiny_adapter_config[] =
 
 /** Adds lora_A and lora_B of a module [out, in], in F32. */
 static inline void tiny_add_pair(tiny_list *list, const char *module, uint64_t rank, uint64_t out, uint64_t in) {
-    char name[160];
+    char name[256];
     (void)snprintf(name, sizeof name, "base_model.model.%s.lora_A.weight", module);
     (void)tiny_add(list, name, "F32", 2, rank, in);
     (void)snprintf(name, sizeof name, "base_model.model.%s.lora_B.weight", module);
