@@ -157,6 +157,7 @@ struct qn_backend {
     /** dst[i] = row ids[i] of x, [n, n_cols]; ids ascend, so that dst may be x. */
     void (*gather)(qn_backend *self, const float *x, const uint64_t *ids, uint64_t n, uint64_t n_cols, float *dst);
     void (*add)(qn_backend *self, float *dst, const float *src, uint64_t n);
+    void (*scale)(qn_backend *self, float *x, uint64_t n, float factor);
     void (*cap)(qn_backend *self, float *x, uint64_t n, float cap); /**< x = cap * tanh(x / cap) */
     qn_status (*finish)(qn_backend *self, qn_error *err);
     uint64_t (*scratch_bytes)(const qn_backend *self); /**< its own memory, without what alloc gave */

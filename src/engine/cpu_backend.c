@@ -178,6 +178,9 @@ static void norm_portion(void *task, uint64_t first, uint64_t end, unsigned work
         float *dst = c->dst + row * c->dst_stride + off;
         if (c->kind == QN_NORM_RMS) {
             cpu->kernels->rms_norm(src, c->norm->weight, c->n_cols, c->eps, dst);
+            if (c->norm->bias != NULL) {
+                cpu->kernels->add(dst, c->norm->bias, c->n_cols);
+            }
         } else {
             cpu->kernels->layer_norm(src, c->norm->weight, c->norm->bias, c->n_cols, c->eps, dst);
         }
@@ -272,6 +275,13 @@ static void add(qn_backend *self, float *dst, const float *src, uint64_t n) {
     ((const qn_cpu_backend *)self)->kernels->add(dst, src, n);
 }
 
+static void scale(qn_backend *self, float *x, uint64_t n, float factor) {
+    (void)self;
+    for (uint64_t i = 0; i < n; i++) {
+        x[i] *= factor;
+    }
+}
+
 static void cap(qn_backend *self, float *x, uint64_t n, float limit) {
     ((const qn_cpu_backend *)self)->kernels->cap(x, n, limit);
 }
@@ -346,6 +356,7 @@ qn_backend *qn_cpu_backend_new(const qn_backend_limits *limits) {
                               .activate = activate,
                               .gather = gather,
                               .add = add,
+                              .scale = scale,
                               .cap = cap,
                               .finish = finish,
                               .scratch_bytes = scratch_bytes,

@@ -2,7 +2,7 @@
 /* graph.c: the table of families' traits, and the graph of one file from it and from its metadata. */
 /*
  * One row a family; a new family that is made of known traits is a new row. Keys that a file leaves out stand for what
- * the row says. Source: facts/architectures.md 0.3, 0.7, 0.8, 1 to 9, 11, 13, and GPT-2's section.
+ * the row says. Source: facts/architectures.md 0.3, 0.7, 0.8, 1 to 9, 11, 13, 20, 32, 42, and GPT-2's section.
  */
 #include "engine/graph.h"
 
@@ -27,6 +27,9 @@ typedef struct traits {
     bool has_post_norms;
     bool has_positions;
     bool is_tied;
+    bool norms_whole_qk;      /* q and k have norms over all their heads at once */
+    bool has_norm_bias;       /* norms have a bias although their mean stays */
+    bool has_scales;          /* may have the keys embedding_scale, residual_scale and logit_scale */
     bool may_mix;             /* layers are mixtures where the key expert_count is there */
     bool keeps_expert_sums;   /* weights of the chosen experts are not divided by their sum */
     qn_shared_kind shared;    /* beside the experts, where its width is not 0 */
@@ -59,6 +62,33 @@ static const traits families[] = {
      .rope = QN_ROPE_NEOX,
      .may_mix = true,
      .has_qk_norm = true,
+     .attn_softcap = -1,
+     .final_softcap = -1},
+    {.arch = "olmoe",
+     .rope = QN_ROPE_NEOX,
+     .may_mix = true,
+     .keeps_expert_sums = true,
+     .norms_whole_qk = true,
+     .attn_softcap = -1,
+     .final_softcap = -1},
+    {.arch = "phimoe",
+     .rope = QN_ROPE_NEOX,
+     .may_mix = true,
+     .has_norm_bias = true,
+     .attn_softcap = -1,
+     .final_softcap = -1},
+    {.arch = "granite",
+     .rope = QN_ROPE_NORM,
+     .has_attn_scale = true,
+     .has_scales = true,
+     .attn_softcap = -1,
+     .final_softcap = -1},
+    {.arch = "granitemoe",
+     .rope = QN_ROPE_NORM,
+     .may_mix = true,
+     .shared = QN_SHARED_ADDED,
+     .has_attn_scale = true,
+     .has_scales = true,
      .attn_softcap = -1,
      .final_softcap = -1},
     {.arch = "qwen2", .rope = QN_ROPE_NEOX, .attn_softcap = -1, .final_softcap = -1},
@@ -350,6 +380,20 @@ static qn_status read_windows(reader *r, const traits *t, qn_arena *arena, qn_gr
     return QN_OK;
 }
 
+/* Where a key is absent or 0, nothing is scaled. */
+static qn_status read_granite_scales(reader *r, qn_graph *g, qn_error *err) {
+    double embedding = 0;
+    double residual = 0;
+    double logit = 0;
+    QN_TRY(read_number(r, "embedding_scale", -1e9, 1e9, &embedding, err));
+    QN_TRY(read_number(r, "residual_scale", -1e9, 1e9, &residual, err));
+    QN_TRY(read_number(r, "logit_scale", -1e9, 1e9, &logit, err));
+    g->embd_scale = embedding == 0 ? 1 : (float)embedding;
+    g->residual_scale = residual == 0 ? 1 : (float)residual;
+    g->logit_scale = logit == 0 ? 1 : 1 / (float)logit;
+    return QN_OK;
+}
+
 static qn_status read_scales(reader *r, const traits *t, qn_graph *g, qn_error *err) {
     const bool by_width = t->layers_by_width != 0 && g->n_layer == t->layers_by_width;
     double scale = 0;
@@ -379,7 +423,9 @@ static qn_status read_scales(reader *r, const traits *t, qn_graph *g, qn_error *
     g->attn_softcap = attn_cap > 0 ? (float)attn_cap : 0;
     g->final_softcap = final_cap > 0 ? (float)final_cap : 0;
     g->embd_scale = t->scales_embedding ? (float)sqrt((double)g->n_embd) : 1;
-    return QN_OK;
+    g->residual_scale = 1;
+    g->logit_scale = 1;
+    return t->has_scales ? read_granite_scales(r, g, err) : QN_OK;
 }
 
 static const traits *find_family(const char *arch) {
@@ -415,7 +461,9 @@ qn_status qn_graph_read(const char *where, const qn_meta *meta, qn_arena *arena,
                   .norm = t->norm,
                   .mlp = t->mlp,
                   .act = t->act,
-                  .has_qk_norm = t->has_qk_norm,
+                  .has_qk_norm = t->has_qk_norm || t->norms_whole_qk,
+                  .norms_whole_qk = t->norms_whole_qk,
+                  .has_norm_bias = t->has_norm_bias || t->norm == QN_NORM_LAYER,
                   .has_post_norms = t->has_post_norms,
                   .has_positions = t->has_positions,
                   .is_tied = t->is_tied,

@@ -67,14 +67,18 @@ typedef struct qn_graph {
     qn_mlp_kind mlp;
     qn_activation act;
     qn_mixture mixture;
-    bool has_qk_norm;    /**< RMS norm of every head of q and k before the rotation */
-    bool has_post_norms; /**< norms behind attention and feed-forward, before the residual is added */
-    bool has_positions;  /**< learned positions are added to the embedding */
-    bool is_tied;        /**< the output matrix is always the embedding */
-    float embd_scale;    /**< on embeddings */
-    float attn_scale;    /**< on scores */
-    float attn_softcap;  /**< c tanh(z / c) of scores; 0: none */
-    float final_softcap; /**< of logits; 0: none */
+    bool has_qk_norm;     /**< RMS norm of every head of q and k before the rotation */
+    bool norms_whole_qk;  /**< of all heads of q or k at once instead */
+    bool has_norm_bias;   /**< of the norms around sub-layers and before the output */
+    bool has_post_norms;  /**< norms behind attention and feed-forward, before the residual is added */
+    bool has_positions;   /**< learned positions are added to the embedding */
+    bool is_tied;         /**< the output matrix is always the embedding */
+    float embd_scale;     /**< on embeddings */
+    float residual_scale; /**< on what a sub-layer adds */
+    float logit_scale;    /**< on logits */
+    float attn_scale;     /**< on scores */
+    float attn_softcap;   /**< c tanh(z / c) of scores; 0: none */
+    float final_softcap;  /**< of logits; 0: none */
     qn_rope_kind rope_kind;
     uint64_t n_rot;      /**< rotated dimensions of a head, even */
     uint64_t n_ctx_orig; /**< longer contexts take the long factors */

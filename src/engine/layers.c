@@ -56,8 +56,8 @@ static void prepare_heads(qn_engine *e, const qn_norm *norm, float *x, uint64_t 
                                    .dst = x,
                                    .dst_stride = stride,
                                    .n_rows = n,
-                                   .n_groups = n_heads,
-                                   .n_cols = g->head_dim};
+                                   .n_groups = g->norms_whole_qk ? 1 : n_heads,
+                                   .n_cols = g->norms_whole_qk ? n_heads * g->head_dim : g->head_dim};
         e->backend->norm(e->backend, &call);
     }
     if (g->rope_kind != QN_ROPE_ABSENT) {
@@ -149,10 +149,13 @@ void qn_engine_feed_forward(qn_engine *e, const qn_mlp *mlp, uint64_t n_ff, uint
     qn_engine_multiply(e, &down, 1, hidden, stride, n);
 }
 
-/* x += what a sub-layer made, behind a norm where the family has one. */
+/* x += what a sub-layer made, behind a norm or scaled where the family does that. */
 static void add_residual(qn_engine *e, const qn_norm *norm, uint64_t n) {
     if (norm->weight != NULL) {
         norm_rows(e, norm, e->buffers.out, e->buffers.out, n);
+    }
+    if (e->graph.residual_scale != 1) {
+        e->backend->scale(e->backend, e->buffers.out, n * e->graph.n_embd, e->graph.residual_scale);
     }
     e->backend->add(e->backend, e->buffers.x, e->buffers.out, n * e->graph.n_embd);
 }
@@ -190,6 +193,9 @@ static void finish_rows(qn_engine *e, uint64_t n, float *logits) {
     norm_rows(e, &e->weights.output_norm, e->buffers.x, e->buffers.normed, n);
     const qn_product output = {&e->weights.output, logits, e->weights.n_vocab};
     qn_engine_multiply(e, &output, 1, e->buffers.normed, e->graph.n_embd, n);
+    if (e->graph.logit_scale != 1) {
+        e->backend->scale(e->backend, logits, n * e->weights.n_vocab, e->graph.logit_scale);
+    }
     if (e->graph.final_softcap > 0) {
         e->backend->cap(e->backend, logits, n * e->weights.n_vocab, e->graph.final_softcap);
     }

@@ -178,9 +178,8 @@ static qn_status find_linear(finder *f, uint64_t layer, const char *part, uint64
 
 static qn_status find_norm(finder *f, uint64_t layer, const char *part, uint64_t n, qn_norm *out, qn_error *err) {
     QN_TRY(find_vector(f, name_in_layer(f, layer, part, "weight"), n, NEEDED, &out->weight, err));
-    return f->graph->norm == QN_NORM_RMS
-        ? QN_OK
-        : find_vector(f, name_in_layer(f, layer, part, "bias"), n, NEEDED, &out->bias, err);
+    return f->graph->has_norm_bias ? find_vector(f, name_in_layer(f, layer, part, "bias"), n, NEEDED, &out->bias, err)
+                                   : QN_OK;
 }
 
 static qn_status find_attention(finder *f, uint64_t i, qn_layer *layer, qn_error *err) {
@@ -195,8 +194,8 @@ static qn_status find_attention(finder *f, uint64_t i, qn_layer *layer, qn_error
         QN_TRY(find_linear(f, i, "attn_v", kv, g->n_embd, NEEDED, &layer->v, err));
     }
     if (g->has_qk_norm) {
-        QN_TRY(find_norm(f, i, "attn_q_norm", g->head_dim, &layer->q_norm, err));
-        QN_TRY(find_norm(f, i, "attn_k_norm", g->head_dim, &layer->k_norm, err));
+        QN_TRY(find_norm(f, i, "attn_q_norm", g->norms_whole_qk ? q : g->head_dim, &layer->q_norm, err));
+        QN_TRY(find_norm(f, i, "attn_k_norm", g->norms_whole_qk ? kv : g->head_dim, &layer->k_norm, err));
     }
     if (g->has_post_norms) {
         QN_TRY(find_norm(f, i, "post_attention_norm", g->n_embd, &layer->post_attn_norm, err));
@@ -254,7 +253,7 @@ static qn_status find_feed_forward(finder *f, uint64_t i, qn_layer *layer, qn_er
 static qn_status find_ends(finder *f, qn_error *err) {
     const qn_graph *g = f->graph;
     qn_weights *w = f->weights;
-    const presence norm_bias = g->norm == QN_NORM_LAYER ? NEEDED : OPTIONAL;
+    const presence norm_bias = g->has_norm_bias ? NEEDED : OPTIONAL;
     QN_TRY(find_matrix(f, "token_embd.weight", 0, g->n_embd, NEEDED, &w->embd, err));
     w->n_vocab = w->embd.n_rows;
     if (w->n_vocab > INT32_MAX) {

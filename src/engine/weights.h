@@ -19,7 +19,7 @@ typedef struct qn_weight {
 /** A norm's vectors. weight is NULL where there is no norm. */
 typedef struct qn_norm {
     const float *weight;
-    const float *bias; /**< NULL for RMS */
+    const float *bias; /**< may be NULL for RMS */
 } qn_norm;
 
 /** A feed-forward. gate is absent where the graph has none of its own. */
