@@ -96,11 +96,30 @@ typedef struct qn_activation_call {
     uint64_t n_cols;
 } qn_activation_call;
 
+/** Which experts rows go to: n_rows * n_used places, those of one expert side by side, in the order of rows. */
+typedef struct qn_places {
+    uint64_t n_rows;
+    uint64_t n_used;
+    uint64_t n_experts;
+    uint64_t *first;  /**< [n_experts + 1] first place of each expert; then the number of places */
+    uint64_t *row_of; /**< [n_rows * n_used] the row in a place */
+    uint64_t *places; /**< [n_rows, n_used] where a row went */
+    float *weights;   /**< [n_rows, n_used] of what comes back */
+} qn_places;
+
+/** The choice of experts. */
+typedef struct qn_routing {
+    const qn_mixture *mixture;
+    const float *scores; /**< [n_rows, n_expert] */
+    uint64_t n_rows;
+    qn_places *places; /**< out; room for a batch */
+} qn_routing;
+
 /** What a back end must have room for, told when it is made. */
 typedef struct qn_backend_limits {
     unsigned n_threads;
     uint64_t n_batch;      /**< rows of a batch */
-    uint64_t packed_bytes; /**< of n_batch activations in the largest partner format of a weight */
+    uint64_t packed_bytes; /**< of the activations of a product in the largest partner format of its weight */
     uint64_t n_head_ratio; /**< n_head / n_head_kv */
     uint64_t head_dim;
 } qn_backend_limits;
@@ -119,6 +138,18 @@ struct qn_backend {
     /** Products of several matrices with the same n_vectors rows of src. */
     void (*multiply)(qn_backend *self, const qn_product *products, uint64_t n_products, const float *src,
                      uint64_t src_stride, uint64_t n_vectors);
+    /** Chooses experts by their scores. */
+    void (*route)(qn_backend *self, const qn_routing *call);
+    /**
+     * Products of stacks, each expert's matrix with the rows in its places; dst has a row for each place.
+     * @param src a row for each place, or, by_row, one for each row
+     */
+    void (*multiply_experts)(qn_backend *self, const qn_product *products, uint64_t n_products, const qn_places *places,
+                             const float *src, uint64_t src_stride, bool by_row);
+    /** dst[row] = the weighted sum of src's rows in its places; n_cols side by side in both. */
+    void (*mix)(qn_backend *self, const qn_places *places, const float *src, uint64_t n_cols, float *dst);
+    /** Rows of x times the sigmoids of their gates, [n_rows]. */
+    void (*gate_rows)(qn_backend *self, const float *gates, float *x, uint64_t n_rows, uint64_t n_cols);
     void (*rotate)(qn_backend *self, const qn_rotation *call);
     void (*store)(qn_backend *self, const qn_attention *call);
     void (*attend)(qn_backend *self, const qn_attention *call);
@@ -126,6 +157,7 @@ struct qn_backend {
     /** dst[i] = row ids[i] of x, [n, n_cols]; ids ascend, so that dst may be x. */
     void (*gather)(qn_backend *self, const float *x, const uint64_t *ids, uint64_t n, uint64_t n_cols, float *dst);
     void (*add)(qn_backend *self, float *dst, const float *src, uint64_t n);
+    void (*scale)(qn_backend *self, float *x, uint64_t n, float factor);
     void (*cap)(qn_backend *self, float *x, uint64_t n, float cap); /**< x = cap * tanh(x / cap) */
     qn_status (*finish)(qn_backend *self, qn_error *err);
     uint64_t (*scratch_bytes)(const qn_backend *self); /**< its own memory, without what alloc gave */

@@ -121,7 +121,7 @@ static void multiply_portion(void *task, uint64_t first, uint64_t end, unsigned 
     }
 }
 
-static bool is_type_done(const qn_product *products, uint64_t i) {
+bool qn_cpu_is_type_done(const qn_product *products, uint64_t i) {
     for (uint64_t k = 0; k < i; k++) {
         if (products[k].weight->type == products[i].weight->type) {
             return true;
@@ -131,7 +131,7 @@ static bool is_type_done(const qn_product *products, uint64_t i) {
 }
 
 /* Rows of a portion: some portions a thread, in steps that kernels like, each worth the call. */
-static uint64_t rows_a_product(const qn_cpu_backend *cpu, uint64_t n_rows, uint64_t products_a_row) {
+uint64_t qn_cpu_product_step(const qn_cpu_backend *cpu, uint64_t n_rows, uint64_t products_a_row) {
     const uint64_t worth_it = QN_PORTION_PRODUCTS / products_a_row + 1;
     uint64_t step = n_rows / (PORTIONS_A_THREAD * qn_pool_threads(cpu->pool));
     step = step > MAX_ROWS ? MAX_ROWS : step;
@@ -144,7 +144,7 @@ static void multiply(qn_backend *self, const qn_product *products, uint64_t n_pr
     qn_cpu_backend *cpu = (qn_cpu_backend *)self;
     for (uint64_t i = 0; i < n_products; i++) {
         const qn_weight *w = products[i].weight;
-        if (is_type_done(products, i)) {
+        if (qn_cpu_is_type_done(products, i)) {
             continue;
         }
         pack_task pack = {.cpu = cpu,
@@ -160,7 +160,7 @@ static void multiply(qn_backend *self, const qn_product *products, uint64_t n_pr
         for (uint64_t k = i; k < n_products; k++) {
             n_rows += products[k].weight->type == w->type ? products[k].weight->n_rows : 0;
         }
-        qn_cpu_share(cpu, n_rows, rows_a_product(cpu, n_rows, w->n_cols * n_vectors), multiply_portion, &task);
+        qn_cpu_share(cpu, n_rows, qn_cpu_product_step(cpu, n_rows, w->n_cols * n_vectors), multiply_portion, &task);
     }
 }
 
@@ -178,6 +178,9 @@ static void norm_portion(void *task, uint64_t first, uint64_t end, unsigned work
         float *dst = c->dst + row * c->dst_stride + off;
         if (c->kind == QN_NORM_RMS) {
             cpu->kernels->rms_norm(src, c->norm->weight, c->n_cols, c->eps, dst);
+            if (c->norm->bias != NULL) {
+                cpu->kernels->add(dst, c->norm->bias, c->n_cols);
+            }
         } else {
             cpu->kernels->layer_norm(src, c->norm->weight, c->norm->bias, c->n_cols, c->eps, dst);
         }
@@ -272,6 +275,13 @@ static void add(qn_backend *self, float *dst, const float *src, uint64_t n) {
     ((const qn_cpu_backend *)self)->kernels->add(dst, src, n);
 }
 
+static void scale(qn_backend *self, float *x, uint64_t n, float factor) {
+    (void)self;
+    for (uint64_t i = 0; i < n; i++) {
+        x[i] *= factor;
+    }
+}
+
 static void cap(qn_backend *self, float *x, uint64_t n, float limit) {
     ((const qn_cpu_backend *)self)->kernels->cap(x, n, limit);
 }
@@ -336,12 +346,17 @@ qn_backend *qn_cpu_backend_new(const qn_backend_limits *limits) {
                               .embed = embed,
                               .norm = norm,
                               .multiply = multiply,
+                              .route = qn_cpu_route,
+                              .multiply_experts = qn_cpu_multiply_experts,
+                              .mix = qn_cpu_mix,
+                              .gate_rows = qn_cpu_gate_rows,
                               .rotate = rotate,
                               .store = qn_cpu_store,
                               .attend = qn_cpu_attend,
                               .activate = activate,
                               .gather = gather,
                               .add = add,
+                              .scale = scale,
                               .cap = cap,
                               .finish = finish,
                               .scratch_bytes = scratch_bytes,

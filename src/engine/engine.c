@@ -52,14 +52,20 @@ static uint64_t packed_bytes_of(const qn_weight *w) {
     return w->bytes == NULL ? 0 : qn_activation_bytes(w->type, w->n_cols);
 }
 
-/* Bytes of one activation in the largest partner format. */
+/* Bytes of the activations that a row brings to one product, in the largest partner format. */
 static uint64_t largest_packed(const qn_engine *e) {
     uint64_t most = max_u64(packed_bytes_of(&e->weights.output), e->graph.n_embd * sizeof(float));
     for (uint64_t i = 0; i < e->graph.n_layer; i++) {
         const qn_layer *l = &e->weights.layers[i];
-        const qn_weight *all[] = {&l->qkv, &l->q, &l->k, &l->v, &l->output, &l->gate, &l->up, &l->down};
+        const qn_weight *all[] = {&l->qkv,       &l->q,           &l->k,          &l->v,      &l->output,
+                                  &l->mlp.gate,  &l->mlp.up,      &l->mlp.down,   &l->router, &l->shared.gate,
+                                  &l->shared.up, &l->shared.down, &l->shared_gate};
+        const qn_weight *experts[] = {&l->experts.gate, &l->experts.up, &l->experts.down};
         for (size_t k = 0; k < sizeof all / sizeof all[0]; k++) {
             most = max_u64(most, packed_bytes_of(all[k]));
+        }
+        for (size_t k = 0; k < sizeof experts / sizeof experts[0]; k++) {
+            most = max_u64(most, e->graph.mixture.n_used * packed_bytes_of(experts[k]));
         }
     }
     return most;
@@ -82,16 +88,19 @@ static qn_status make_buffers(qn_engine *e, qn_error *err) {
     b->normed = batch_of(e, g->n_embd);
     b->qkv = batch_of(e, (g->n_head + 2 * g->n_head_kv) * g->head_dim);
     b->mixed = batch_of(e, g->n_head * g->head_dim);
-    b->hidden = batch_of(e, 2 * g->n_ff);
+    b->hidden = batch_of(e, 2 * max_u64(g->n_ff, g->mixture.n_ff_shared));
     b->out = batch_of(e, g->n_embd);
     b->turns = batch_of(e, 2 * g->n_rot);
+    b->scores = batch_of(e, g->mixture.n_expert);
+    b->expert_hidden = batch_of(e, 2 * g->mixture.n_used * g->mixture.n_ff);
+    b->expert_out = batch_of(e, g->mixture.n_used * g->n_embd);
     e->ids = qn_arena_array(e->arena, e->n_batch, sizeof *e->ids);
     e->positions = qn_arena_array(e->arena, e->n_batch, sizeof *e->positions);
     e->wanted = qn_arena_array(e->arena, e->n_batch, sizeof *e->wanted);
     e->runs = qn_arena_array(e->arena, e->n_batch, sizeof *e->runs);
     if (b->x == NULL || b->normed == NULL || b->qkv == NULL || b->mixed == NULL || b->hidden == NULL ||
-        b->out == NULL || b->turns == NULL || e->ids == NULL || e->positions == NULL || e->wanted == NULL ||
-        e->runs == NULL) {
+        b->out == NULL || b->turns == NULL || b->scores == NULL || b->expert_hidden == NULL || b->expert_out == NULL ||
+        e->ids == NULL || e->positions == NULL || e->wanted == NULL || e->runs == NULL) {
         return qn_fail_nomem(err, "activations of a batch", (size_t)e->buffer_bytes);
     }
     return QN_OK;
@@ -143,6 +152,7 @@ static qn_status fill_engine(qn_engine *e, const qn_engine_options *o, qn_error 
         return qn_fail_nomem(err, "back end", (size_t)limits.packed_bytes);
     }
     QN_TRY(make_buffers(e, err));
+    QN_TRY(qn_engine_make_places(e, err));
     return make_frequencies(e, err);
 }
 
@@ -178,7 +188,8 @@ void qn_engine_free(qn_engine *engine) {
     }
     if (engine->backend != NULL) {
         const qn_buffers *b = &engine->buffers;
-        float *all[] = {b->x, b->normed, b->qkv, b->mixed, b->hidden, b->out, b->turns};
+        float *all[] = {b->x,   b->normed, b->qkv,    b->mixed,         b->hidden,
+                        b->out, b->turns,  b->scores, b->expert_hidden, b->expert_out};
         for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
             engine->backend->release(engine->backend, all[i]);
         }

@@ -8,13 +8,16 @@
 
 /** Activations of a batch. All are the back end's. */
 typedef struct qn_buffers {
-    float *x;      /**< [n_batch, n_embd] the residual stream */
-    float *normed; /**< [n_batch, n_embd] */
-    float *qkv;    /**< [n_batch, (n_head + 2 n_head_kv) * head_dim] */
-    float *mixed;  /**< [n_batch, n_head * head_dim] */
-    float *hidden; /**< [n_batch, 2 n_ff]: gate and up side by side */
-    float *out;    /**< [n_batch, n_embd] what a sub-layer adds */
-    float *turns;  /**< [2][n_batch, n_rot]: of full layers, of sliding ones */
+    float *x;             /**< [n_batch, n_embd] the residual stream */
+    float *normed;        /**< [n_batch, n_embd] */
+    float *qkv;           /**< [n_batch, (n_head + 2 n_head_kv) * head_dim] */
+    float *mixed;         /**< [n_batch, n_head * head_dim] */
+    float *hidden;        /**< [n_batch, 2 n_ff]: gate and up side by side; of the shared expert, too */
+    float *out;           /**< [n_batch, n_embd] what a sub-layer adds */
+    float *turns;         /**< [2][n_batch, n_rot]: of full layers, of sliding ones */
+    float *scores;        /**< [n_batch, n_expert] of a router */
+    float *expert_hidden; /**< [n_batch * n_used, 2 n_ff of an expert], by place */
+    float *expert_out;    /**< [n_batch * n_used, n_embd], by place */
 } qn_buffers;
 
 struct qn_engine {
@@ -37,6 +40,7 @@ struct qn_engine {
     void *observe_user;
     int32_t *ids;       /**< [n_batch] tokens of the batch */
     int32_t *positions; /**< [n_batch] */
+    qn_places places;   /**< of a batch, in the arena */
     uint64_t *wanted;   /**< [n_batch] rows whose logits are asked for */
     qn_run *runs;       /**< [n_batch] */
 };
@@ -53,6 +57,22 @@ typedef struct qn_batch {
     uint64_t n_wanted;
     uint64_t n_runs;
 } qn_batch;
+
+/**
+ * Products of several matrices with the same n rows of src, shown to who observes.
+ * @param n_rows may be 0
+ */
+void qn_engine_multiply(qn_engine *e, const qn_product *products, uint64_t n, const float *src, uint64_t stride,
+                        uint64_t n_rows);
+
+/** dst = a feed-forward of n rows of the buffer normed. @param n_ff its width; dst [n, n_embd] */
+void qn_engine_feed_forward(qn_engine *e, const qn_mlp *mlp, uint64_t n_ff, uint64_t n, float *dst);
+
+/** The buffer out = a layer's mixture of experts of n rows of the buffer normed. */
+void qn_engine_mix_experts(qn_engine *e, const qn_layer *layer, uint64_t n);
+
+/** Makes room for mixtures; not all of it on failure. @return QN_E_NOMEM */
+QN_NODISCARD qn_status qn_engine_make_places(qn_engine *e, qn_error *err);
 
 /** Runs a batch; logits gets [n_wanted, n_vocab], or may be NULL. */
 QN_NODISCARD qn_status qn_engine_forward(qn_engine *engine, const qn_batch *batch, float *logits, qn_error *err);

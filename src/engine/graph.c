@@ -2,7 +2,7 @@
 /* graph.c: the table of families' traits, and the graph of one file from it and from its metadata. */
 /*
  * One row a family; a new family that is made of known traits is a new row. Keys that a file leaves out stand for what
- * the row says. Source: facts/architectures.md 0.3, 0.7, 1 to 9, and GPT-2's section.
+ * the row says. Source: facts/architectures.md 0.3, 0.7, 0.8, 1 to 9, 11, 13, 20, 32, 42, and GPT-2's section.
  */
 #include "engine/graph.h"
 
@@ -14,7 +14,7 @@
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 static const double pi = 3.14159265358979323846;
 
-enum { MAX_LAYERS = 4096, MAX_SIZE = 1 << 24, MAX_CTX = 1 << 28 };
+enum { MAX_LAYERS = 4096, MAX_EXPERTS = 4096, MAX_SIZE = 1 << 24, MAX_CTX = 1 << 28 };
 
 /* What the name of an architecture stands for. */
 typedef struct traits {
@@ -27,6 +27,12 @@ typedef struct traits {
     bool has_post_norms;
     bool has_positions;
     bool is_tied;
+    bool norms_whole_qk;      /* q and k have norms over all their heads at once */
+    bool has_norm_bias;       /* norms have a bias although their mean stays */
+    bool has_scales;          /* may have the keys embedding_scale, residual_scale and logit_scale */
+    bool may_mix;             /* layers are mixtures where the key expert_count is there */
+    bool keeps_expert_sums;   /* weights of the chosen experts are not divided by their sum */
+    qn_shared_kind shared;    /* beside the experts, where its width is not 0 */
     bool scales_embedding;    /* by the root of n_embd */
     bool has_attn_scale;      /* may have the key attention.scale */
     uint64_t layers_by_width; /* with so many layers scores are scaled by n_embd / n_head, not by the head size */
@@ -39,7 +45,52 @@ typedef struct traits {
 } traits;
 
 static const traits families[] = {
-    {.arch = "llama", .rope = QN_ROPE_NORM, .has_attn_scale = true, .attn_softcap = -1, .final_softcap = -1},
+    {.arch = "llama",
+     .rope = QN_ROPE_NORM,
+     .may_mix = true,
+     .has_attn_scale = true,
+     .attn_softcap = -1,
+     .final_softcap = -1},
+    {.arch = "qwen2moe",
+     .rope = QN_ROPE_NEOX,
+     .may_mix = true,
+     .keeps_expert_sums = true,
+     .shared = QN_SHARED_GATED,
+     .attn_softcap = -1,
+     .final_softcap = -1},
+    {.arch = "qwen3moe",
+     .rope = QN_ROPE_NEOX,
+     .may_mix = true,
+     .has_qk_norm = true,
+     .attn_softcap = -1,
+     .final_softcap = -1},
+    {.arch = "olmoe",
+     .rope = QN_ROPE_NEOX,
+     .may_mix = true,
+     .keeps_expert_sums = true,
+     .norms_whole_qk = true,
+     .attn_softcap = -1,
+     .final_softcap = -1},
+    {.arch = "phimoe",
+     .rope = QN_ROPE_NEOX,
+     .may_mix = true,
+     .has_norm_bias = true,
+     .attn_softcap = -1,
+     .final_softcap = -1},
+    {.arch = "granite",
+     .rope = QN_ROPE_NORM,
+     .has_attn_scale = true,
+     .has_scales = true,
+     .attn_softcap = -1,
+     .final_softcap = -1},
+    {.arch = "granitemoe",
+     .rope = QN_ROPE_NORM,
+     .may_mix = true,
+     .shared = QN_SHARED_ADDED,
+     .has_attn_scale = true,
+     .has_scales = true,
+     .attn_softcap = -1,
+     .final_softcap = -1},
     {.arch = "qwen2", .rope = QN_ROPE_NEOX, .attn_softcap = -1, .final_softcap = -1},
     {.arch = "qwen3", .rope = QN_ROPE_NEOX, .has_qk_norm = true, .attn_softcap = -1, .final_softcap = -1},
     {.arch = "gemma",
@@ -162,7 +213,6 @@ static qn_status read_number(reader *r, const char *suffix, double min, double m
 }
 
 static qn_status read_sizes(reader *r, qn_graph *g, qn_error *err) {
-    uint64_t n_experts = 0;
     QN_TRY(read_count(r, "block_count", 1, MAX_LAYERS, true, &g->n_layer, err));
     QN_TRY(read_count(r, "context_length", 1, MAX_CTX, true, &g->n_ctx, err));
     QN_TRY(read_count(r, "embedding_length", 1, MAX_SIZE, true, &g->n_embd, err));
@@ -170,11 +220,6 @@ static qn_status read_sizes(reader *r, qn_graph *g, qn_error *err) {
     QN_TRY(read_count(r, "attention.head_count", 1, MAX_SIZE, true, &g->n_head, err));
     g->n_head_kv = g->n_head;
     QN_TRY(read_count(r, "attention.head_count_kv", 1, MAX_SIZE, false, &g->n_head_kv, err));
-    QN_TRY(read_count(r, "expert_count", 0, MAX_SIZE, false, &n_experts, err));
-    if (n_experts > 0) {
-        return qn_fail(err, QN_E_UNSUPPORTED, "%s: a mixture of %" PRIu64 " experts; such models cannot be run yet",
-                       r->where, n_experts);
-    }
     if (g->n_head % g->n_head_kv != 0) {
         return qn_fail(err, QN_E_FORMAT,
                        "%s: metadata says %" PRIu64 " heads and %" PRIu64
@@ -195,6 +240,52 @@ static qn_status read_sizes(reader *r, qn_graph *g, qn_error *err) {
                        g->n_head, g->head_dim);
     }
     return QN_OK;
+}
+
+/* How experts are chosen, where it is not as the row says. */
+static qn_status read_gating(reader *r, const traits *t, qn_mixture *m, qn_error *err) {
+    uint64_t gating = QN_GATING_SOFTMAX;
+    uint64_t n_groups = 0;
+    double scale = 1;
+    QN_TRY(read_count(r, "expert_gating_func", 0, 255, false, &gating, err));
+    QN_TRY(read_number(r, "expert_weights_scale", -1e9, 1e9, &scale, err));
+    QN_TRY(read_count(r, "expert_group_count", 0, MAX_EXPERTS, false, &n_groups, err));
+    if (gating > QN_GATING_SOFTMAX_CHOSEN || n_groups > 1) {
+        return qn_fail(err, QN_E_UNSUPPORTED,
+                       "%s: experts in %" PRIu64 " groups and chosen by function %" PRIu64
+                       "; one group, and functions 1 (softmax), 2 (sigmoid) and 3 (softmax of the chosen) can be run",
+                       r->where, n_groups, gating);
+    }
+    m->gating = gating == 0 ? QN_GATING_SOFTMAX : (qn_gating)gating;
+    m->normalizes = !t->keeps_expert_sums;
+    m->scale = scale == 0 ? 1 : (float)scale;
+    return QN_OK;
+}
+
+static qn_status read_mixture(reader *r, const traits *t, qn_graph *g, qn_error *err) {
+    qn_mixture *m = &g->mixture;
+    uint64_t n_shared = 0;
+    QN_TRY(read_count(r, "expert_count", 0, MAX_EXPERTS, false, &m->n_expert, err));
+    if (m->n_expert == 0) {
+        return QN_OK;
+    }
+    if (!t->may_mix) {
+        return qn_fail(err, QN_E_UNSUPPORTED, "%s: a mixture of %" PRIu64 " experts, which no %s is", r->where,
+                       m->n_expert, r->arch);
+    }
+    m->n_ff = g->n_ff;
+    QN_TRY(read_count(r, "expert_used_count", 1, m->n_expert, true, &m->n_used, err));
+    QN_TRY(read_count(r, "expert_feed_forward_length", 1, MAX_SIZE, false, &m->n_ff, err));
+    QN_TRY(read_count(r, "leading_dense_block_count", 0, MAX_LAYERS, false, &m->n_dense_lead, err));
+    QN_TRY(read_count(r, "expert_shared_count", 0, MAX_EXPERTS, false, &n_shared, err));
+    m->n_ff_shared = n_shared * m->n_ff;
+    QN_TRY(read_count(r, "expert_shared_feed_forward_length", 0, MAX_SIZE, false, &m->n_ff_shared, err));
+    m->shared = m->n_ff_shared > 0 ? t->shared : QN_SHARED_NONE;
+    return read_gating(r, t, m, err);
+}
+
+bool qn_graph_is_mixture(const qn_graph *graph, uint64_t layer) {
+    return graph->mixture.n_expert > 0 && layer >= graph->mixture.n_dense_lead;
 }
 
 /* Factors of scaling, as the runtime understands keys that may be absent. */
@@ -289,6 +380,20 @@ static qn_status read_windows(reader *r, const traits *t, qn_arena *arena, qn_gr
     return QN_OK;
 }
 
+/* Where a key is absent or 0, nothing is scaled. */
+static qn_status read_granite_scales(reader *r, qn_graph *g, qn_error *err) {
+    double embedding = 0;
+    double residual = 0;
+    double logit = 0;
+    QN_TRY(read_number(r, "embedding_scale", -1e9, 1e9, &embedding, err));
+    QN_TRY(read_number(r, "residual_scale", -1e9, 1e9, &residual, err));
+    QN_TRY(read_number(r, "logit_scale", -1e9, 1e9, &logit, err));
+    g->embd_scale = embedding == 0 ? 1 : (float)embedding;
+    g->residual_scale = residual == 0 ? 1 : (float)residual;
+    g->logit_scale = logit == 0 ? 1 : 1 / (float)logit;
+    return QN_OK;
+}
+
 static qn_status read_scales(reader *r, const traits *t, qn_graph *g, qn_error *err) {
     const bool by_width = t->layers_by_width != 0 && g->n_layer == t->layers_by_width;
     double scale = 0;
@@ -318,7 +423,9 @@ static qn_status read_scales(reader *r, const traits *t, qn_graph *g, qn_error *
     g->attn_softcap = attn_cap > 0 ? (float)attn_cap : 0;
     g->final_softcap = final_cap > 0 ? (float)final_cap : 0;
     g->embd_scale = t->scales_embedding ? (float)sqrt((double)g->n_embd) : 1;
-    return QN_OK;
+    g->residual_scale = 1;
+    g->logit_scale = 1;
+    return t->has_scales ? read_granite_scales(r, g, err) : QN_OK;
 }
 
 static const traits *find_family(const char *arch) {
@@ -354,12 +461,15 @@ qn_status qn_graph_read(const char *where, const qn_meta *meta, qn_arena *arena,
                   .norm = t->norm,
                   .mlp = t->mlp,
                   .act = t->act,
-                  .has_qk_norm = t->has_qk_norm,
+                  .has_qk_norm = t->has_qk_norm || t->norms_whole_qk,
+                  .norms_whole_qk = t->norms_whole_qk,
+                  .has_norm_bias = t->has_norm_bias || t->norm == QN_NORM_LAYER,
                   .has_post_norms = t->has_post_norms,
                   .has_positions = t->has_positions,
                   .is_tied = t->is_tied,
                   .rope_kind = t->rope};
     QN_TRY(read_sizes(&r, &g, err));
+    QN_TRY(read_mixture(&r, t, &g, err));
     QN_TRY(read_rope(&r, t, &g, err));
     QN_TRY(read_windows(&r, t, arena, &g, err));
     QN_TRY(read_scales(&r, t, &g, err));

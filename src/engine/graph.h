@@ -13,6 +13,33 @@ typedef enum qn_mlp_kind {
     QN_MLP_PLAIN        /**< down(act(up x)) */
 } qn_mlp_kind;
 
+/** How a mixture's scores become weights of experts. Numbers of the key expert_gating_func. */
+typedef enum qn_gating {
+    QN_GATING_SOFTMAX = 1,       /**< over all experts */
+    QN_GATING_SIGMOID = 2,       /**< each for itself */
+    QN_GATING_SOFTMAX_CHOSEN = 3 /**< over those that were chosen by their scores */
+} qn_gating;
+
+/** What a mixture has beside its experts. */
+typedef enum qn_shared_kind {
+    QN_SHARED_NONE,
+    QN_SHARED_ADDED, /**< a feed-forward for all rows, added */
+    QN_SHARED_GATED  /**< the same, times the sigmoid of a product of its own */
+} qn_shared_kind;
+
+/** Layers that are mixtures of experts. Source: facts/architectures.md 0.8. */
+typedef struct qn_mixture {
+    uint64_t n_expert;     /**< 0: no layer is one */
+    uint64_t n_used;       /**< experts a row goes to */
+    uint64_t n_ff;         /**< of an expert */
+    uint64_t n_ff_shared;  /**< of the shared expert */
+    uint64_t n_dense_lead; /**< layers before the first mixture */
+    qn_gating gating;
+    bool normalizes; /**< weights of the chosen are divided by their sum */
+    float scale;     /**< on weights */
+    qn_shared_kind shared;
+} qn_mixture;
+
 typedef enum qn_activation { QN_ACT_SILU, QN_ACT_GELU /**< tanh form */ } qn_activation;
 
 /** The rotation of one kind of layer. Source: facts/architectures.md 0.7. */
@@ -39,14 +66,19 @@ typedef struct qn_graph {
     float eps;
     qn_mlp_kind mlp;
     qn_activation act;
-    bool has_qk_norm;    /**< RMS norm of every head of q and k before the rotation */
-    bool has_post_norms; /**< norms behind attention and feed-forward, before the residual is added */
-    bool has_positions;  /**< learned positions are added to the embedding */
-    bool is_tied;        /**< the output matrix is always the embedding */
-    float embd_scale;    /**< on embeddings */
-    float attn_scale;    /**< on scores */
-    float attn_softcap;  /**< c tanh(z / c) of scores; 0: none */
-    float final_softcap; /**< of logits; 0: none */
+    qn_mixture mixture;
+    bool has_qk_norm;     /**< RMS norm of every head of q and k before the rotation */
+    bool norms_whole_qk;  /**< of all heads of q or k at once instead */
+    bool has_norm_bias;   /**< of the norms around sub-layers and before the output */
+    bool has_post_norms;  /**< norms behind attention and feed-forward, before the residual is added */
+    bool has_positions;   /**< learned positions are added to the embedding */
+    bool is_tied;         /**< the output matrix is always the embedding */
+    float embd_scale;     /**< on embeddings */
+    float residual_scale; /**< on what a sub-layer adds */
+    float logit_scale;    /**< on logits */
+    float attn_scale;     /**< on scores */
+    float attn_softcap;   /**< c tanh(z / c) of scores; 0: none */
+    float final_softcap;  /**< of logits; 0: none */
     qn_rope_kind rope_kind;
     uint64_t n_rot;      /**< rotated dimensions of a head, even */
     uint64_t n_ctx_orig; /**< longer contexts take the long factors */
@@ -64,6 +96,9 @@ typedef struct qn_graph {
  */
 QN_NODISCARD qn_status qn_graph_read(const char *where, const qn_meta *meta, qn_arena *arena, qn_graph *out,
                                      qn_error *err);
+
+/** Whether a layer's feed-forward is a mixture of experts. */
+bool qn_graph_is_mixture(const qn_graph *graph, uint64_t layer);
 
 /**
  * Angles a position of the rotation.

@@ -9,10 +9,19 @@
 
 #include <math.h>
 
-static void multiply(qn_engine *e, const qn_product *products, uint64_t n, const float *src, uint64_t stride,
-                     uint64_t n_rows) {
+/* Inputs are shown side by side: where rows lie further apart, one by one. */
+static void show_inputs(const qn_engine *e, const qn_weight *weight, const float *src, uint64_t stride,
+                        uint64_t n_rows) {
+    const uint64_t step = stride == weight->n_cols ? n_rows : 1;
+    for (uint64_t row = 0; row < n_rows; row += step) {
+        e->observe(e->observe_user, weight->name, 0, 1, src + row * stride, step, weight->n_cols);
+    }
+}
+
+void qn_engine_multiply(qn_engine *e, const qn_product *products, uint64_t n, const float *src, uint64_t stride,
+                        uint64_t n_rows) {
     for (uint64_t i = 0; e->observe != NULL && i < n; i++) {
-        e->observe(e->observe_user, products[i].weight->name, src, n_rows, products[i].weight->n_cols);
+        show_inputs(e, products[i].weight, src, stride, n_rows);
     }
     if (n_rows > 0) {
         e->backend->multiply(e->backend, products, n, src, stride, n_rows);
@@ -47,8 +56,8 @@ static void prepare_heads(qn_engine *e, const qn_norm *norm, float *x, uint64_t 
                                    .dst = x,
                                    .dst_stride = stride,
                                    .n_rows = n,
-                                   .n_groups = n_heads,
-                                   .n_cols = g->head_dim};
+                                   .n_groups = g->norms_whole_qk ? 1 : n_heads,
+                                   .n_cols = g->norms_whole_qk ? n_heads * g->head_dim : g->head_dim};
         e->backend->norm(e->backend, &call);
     }
     if (g->rope_kind != QN_ROPE_ABSENT) {
@@ -85,10 +94,10 @@ static uint64_t attention(qn_engine *e, uint64_t il, const qn_batch *batch) {
     float *v = k + n_kv;
     if (layer->qkv.bytes != NULL) {
         const qn_product fused = {&layer->qkv, q, stride};
-        multiply(e, &fused, 1, e->buffers.normed, g->n_embd, batch->n);
+        qn_engine_multiply(e, &fused, 1, e->buffers.normed, g->n_embd, batch->n);
     } else {
         const qn_product parts[] = {{&layer->q, q, stride}, {&layer->k, k, stride}, {&layer->v, v, stride}};
-        multiply(e, parts, 3, e->buffers.normed, g->n_embd, batch->n);
+        qn_engine_multiply(e, parts, 3, e->buffers.normed, g->n_embd, batch->n);
     }
     prepare_heads(e, &layer->q_norm, q, g->n_head, stride, batch->n, turns);
     prepare_heads(e, &layer->k_norm, k, g->n_head_kv, stride, batch->n, turns);
@@ -112,39 +121,41 @@ static uint64_t attention(qn_engine *e, uint64_t il, const qn_batch *batch) {
     const bool is_last = il + 1 == g->n_layer;
     const uint64_t n = is_last && e->observe == NULL ? keep_wanted(e, batch, e->buffers.mixed, n_q) : batch->n;
     const qn_product product = {&layer->output, e->buffers.out, g->n_embd};
-    multiply(e, &product, 1, e->buffers.mixed, n_q, n);
+    qn_engine_multiply(e, &product, 1, e->buffers.mixed, n_q, n);
     return n;
 }
 
-static void feed_forward(qn_engine *e, uint64_t il, uint64_t n) {
+void qn_engine_feed_forward(qn_engine *e, const qn_mlp *mlp, uint64_t n_ff, uint64_t n, float *dst) {
     const qn_graph *g = &e->graph;
-    const qn_layer *layer = &e->weights.layers[il];
     float *hidden = e->buffers.hidden;
-    const uint64_t stride = g->mlp == QN_MLP_PLAIN ? g->n_ff : 2 * g->n_ff;
+    const uint64_t stride = g->mlp == QN_MLP_PLAIN ? n_ff : 2 * n_ff;
     if (g->mlp == QN_MLP_GATED) {
-        const qn_product parts[] = {{&layer->gate, hidden, stride}, {&layer->up, hidden + g->n_ff, stride}};
-        multiply(e, parts, 2, e->buffers.normed, g->n_embd, n);
+        const qn_product parts[] = {{&mlp->gate, hidden, stride}, {&mlp->up, hidden + n_ff, stride}};
+        qn_engine_multiply(e, parts, 2, e->buffers.normed, g->n_embd, n);
     } else {
-        const qn_product up = {&layer->up, hidden, stride};
-        multiply(e, &up, 1, e->buffers.normed, g->n_embd, n);
+        const qn_product up = {&mlp->up, hidden, stride};
+        qn_engine_multiply(e, &up, 1, e->buffers.normed, g->n_embd, n);
     }
     const qn_activation_call call = {.kind = g->act,
                                      .gate = hidden,
-                                     .up = g->mlp == QN_MLP_PLAIN ? NULL : hidden + g->n_ff,
+                                     .up = g->mlp == QN_MLP_PLAIN ? NULL : hidden + n_ff,
                                      .stride = stride,
                                      .dst = hidden,
                                      .dst_stride = stride,
                                      .n_rows = n,
-                                     .n_cols = g->n_ff};
+                                     .n_cols = n_ff};
     e->backend->activate(e->backend, &call);
-    const qn_product down = {&layer->down, e->buffers.out, g->n_embd};
-    multiply(e, &down, 1, hidden, stride, n);
+    const qn_product down = {&mlp->down, dst, g->n_embd};
+    qn_engine_multiply(e, &down, 1, hidden, stride, n);
 }
 
-/* x += what a sub-layer made, behind a norm where the family has one. */
+/* x += what a sub-layer made, behind a norm or scaled where the family does that. */
 static void add_residual(qn_engine *e, const qn_norm *norm, uint64_t n) {
     if (norm->weight != NULL) {
         norm_rows(e, norm, e->buffers.out, e->buffers.out, n);
+    }
+    if (e->graph.residual_scale != 1) {
+        e->backend->scale(e->backend, e->buffers.out, n * e->graph.n_embd, e->graph.residual_scale);
     }
     e->backend->add(e->backend, e->buffers.x, e->buffers.out, n * e->graph.n_embd);
 }
@@ -181,7 +192,10 @@ static void start(qn_engine *e, uint64_t n) {
 static void finish_rows(qn_engine *e, uint64_t n, float *logits) {
     norm_rows(e, &e->weights.output_norm, e->buffers.x, e->buffers.normed, n);
     const qn_product output = {&e->weights.output, logits, e->weights.n_vocab};
-    multiply(e, &output, 1, e->buffers.normed, e->graph.n_embd, n);
+    qn_engine_multiply(e, &output, 1, e->buffers.normed, e->graph.n_embd, n);
+    if (e->graph.logit_scale != 1) {
+        e->backend->scale(e->backend, logits, n * e->weights.n_vocab, e->graph.logit_scale);
+    }
     if (e->graph.final_softcap > 0) {
         e->backend->cap(e->backend, logits, n * e->weights.n_vocab, e->graph.final_softcap);
     }
@@ -199,7 +213,11 @@ qn_status qn_engine_forward(qn_engine *engine, const qn_batch *batch, float *log
         n = attention(engine, il, batch);
         add_residual(engine, &layer->post_attn_norm, n);
         norm_rows(engine, &layer->ffn_norm, engine->buffers.x, engine->buffers.normed, n);
-        feed_forward(engine, il, n);
+        if (qn_graph_is_mixture(&engine->graph, il)) {
+            qn_engine_mix_experts(engine, layer, n);
+        } else {
+            qn_engine_feed_forward(engine, &layer->mlp, engine->graph.n_ff, n, engine->buffers.out);
+        }
         add_residual(engine, &layer->post_ffn_norm, n);
     }
     if (n != batch->n_wanted) {

@@ -83,6 +83,18 @@ static qn_status check_shape(const finder *f, const char *name, const qn_shape *
                    f->provider->where, name, found, rows, cols);
 }
 
+static qn_status check_stack(const finder *f, const char *name, const qn_shape *shape, uint64_t n_experts,
+                             uint64_t rows, uint64_t cols, qn_error *err) {
+    char found[128];
+    if (shape->n_dims == 3 && shape->dims[0] == n_experts && shape->dims[1] == rows && shape->dims[2] == cols) {
+        return QN_OK;
+    }
+    return qn_fail(err, QN_E_SHAPE,
+                   "%s: tensor '%s' has shape %s; metadata of the file asks for [%" PRIu64 ", %" PRIu64 ", %" PRIu64
+                   "]",
+                   f->provider->where, name, qn_shape_text(shape, found, sizeof found), n_experts, rows, cols);
+}
+
 static qn_status find_vector(finder *f, const char *name, uint64_t n, presence wanted, const float **out,
                              qn_error *err) {
     qn_shape shape = {0};
@@ -110,8 +122,9 @@ static qn_status find_vector(finder *f, const char *name, uint64_t n, presence w
     return QN_OK;
 }
 
-static qn_status find_matrix(finder *f, const char *name, uint64_t rows, uint64_t cols, presence wanted, qn_weight *out,
-                             qn_error *err) {
+/* @param n_experts 0: no stack; rows: see check_shape() */
+static qn_status find_matrices(finder *f, const char *name, uint64_t n_experts, uint64_t rows, uint64_t cols,
+                               presence wanted, qn_weight *out, qn_error *err) {
     qn_shape shape = {0};
     qn_dtype type = QN_F32;
     const void *bytes = NULL;
@@ -124,7 +137,11 @@ static qn_status find_matrix(finder *f, const char *name, uint64_t rows, uint64_
             : qn_fail(err, QN_E_NOT_FOUND, "%s: tensor '%s' is missing: a model of architecture '%s' has it",
                       f->provider->where, name, f->graph->arch);
     }
-    QN_TRY(check_shape(f, name, &shape, rows, cols, err));
+    if (n_experts == 0) {
+        QN_TRY(check_shape(f, name, &shape, rows, cols, err));
+    } else {
+        QN_TRY(check_stack(f, name, &shape, n_experts, rows, cols, err));
+    }
     if (!qn_matmul_has(type)) {
         return qn_fail(err, QN_E_UNSUPPORTED, "%s: tensor '%s' is of type %s, which cannot be multiplied",
                        f->provider->where, name, qn_dtype_get(type)->name);
@@ -134,11 +151,20 @@ static qn_status find_matrix(finder *f, const char *name, uint64_t rows, uint64_
     if (kept == NULL) {
         return qn_fail_nomem(err, "names", sizeof f->name);
     }
-    *out = (qn_weight){
-        .name = kept, .type = type, .n_rows = qn_shape_rows(&shape), .n_cols = cols, .bytes = bytes, .bias = NULL};
-    f->weights->size_bytes += out->n_rows * row_bytes;
-    f->weights->n_elements += out->n_rows * out->n_cols;
+    *out = (qn_weight){.name = kept,
+                       .type = type,
+                       .n_experts = n_experts == 0 ? 1 : n_experts,
+                       .n_rows = n_experts == 0 ? qn_shape_rows(&shape) : rows,
+                       .n_cols = cols,
+                       .bytes = bytes};
+    f->weights->size_bytes += qn_shape_rows(&shape) * row_bytes;
+    f->weights->n_elements += qn_shape_rows(&shape) * cols;
     return QN_OK;
+}
+
+static qn_status find_matrix(finder *f, const char *name, uint64_t rows, uint64_t cols, presence wanted, qn_weight *out,
+                             qn_error *err) {
+    return find_matrices(f, name, 0, rows, cols, wanted, out, err);
 }
 
 /* A matrix of a layer with its bias. */
@@ -152,9 +178,8 @@ static qn_status find_linear(finder *f, uint64_t layer, const char *part, uint64
 
 static qn_status find_norm(finder *f, uint64_t layer, const char *part, uint64_t n, qn_norm *out, qn_error *err) {
     QN_TRY(find_vector(f, name_in_layer(f, layer, part, "weight"), n, NEEDED, &out->weight, err));
-    return f->graph->norm == QN_NORM_RMS
-        ? QN_OK
-        : find_vector(f, name_in_layer(f, layer, part, "bias"), n, NEEDED, &out->bias, err);
+    return f->graph->has_norm_bias ? find_vector(f, name_in_layer(f, layer, part, "bias"), n, NEEDED, &out->bias, err)
+                                   : QN_OK;
 }
 
 static qn_status find_attention(finder *f, uint64_t i, qn_layer *layer, qn_error *err) {
@@ -169,8 +194,8 @@ static qn_status find_attention(finder *f, uint64_t i, qn_layer *layer, qn_error
         QN_TRY(find_linear(f, i, "attn_v", kv, g->n_embd, NEEDED, &layer->v, err));
     }
     if (g->has_qk_norm) {
-        QN_TRY(find_norm(f, i, "attn_q_norm", g->head_dim, &layer->q_norm, err));
-        QN_TRY(find_norm(f, i, "attn_k_norm", g->head_dim, &layer->k_norm, err));
+        QN_TRY(find_norm(f, i, "attn_q_norm", g->norms_whole_qk ? q : g->head_dim, &layer->q_norm, err));
+        QN_TRY(find_norm(f, i, "attn_k_norm", g->norms_whole_qk ? kv : g->head_dim, &layer->k_norm, err));
     }
     if (g->has_post_norms) {
         QN_TRY(find_norm(f, i, "post_attention_norm", g->n_embd, &layer->post_attn_norm, err));
@@ -178,22 +203,57 @@ static qn_status find_attention(finder *f, uint64_t i, qn_layer *layer, qn_error
     return find_linear(f, i, "attn_output", g->n_embd, q, NEEDED, &layer->output, err);
 }
 
+/* A feed-forward of n_ff under names with a tail: "", "_shexp". */
+static qn_status find_mlp(finder *f, uint64_t i, const char *tail, uint64_t n_ff, qn_mlp *out, qn_error *err) {
+    const qn_graph *g = f->graph;
+    const uint64_t n_up = g->mlp == QN_MLP_GATED_FUSED ? 2 * n_ff : n_ff;
+    char part[32];
+    if (g->mlp == QN_MLP_GATED) {
+        (void)snprintf(part, sizeof part, "ffn_gate%s", tail);
+        QN_TRY(find_linear(f, i, part, n_ff, g->n_embd, NEEDED, &out->gate, err));
+    }
+    (void)snprintf(part, sizeof part, "ffn_up%s", tail);
+    QN_TRY(find_linear(f, i, part, n_up, g->n_embd, NEEDED, &out->up, err));
+    (void)snprintf(part, sizeof part, "ffn_down%s", tail);
+    return find_linear(f, i, part, g->n_embd, n_ff, NEEDED, &out->down, err);
+}
+
+static qn_status find_stack(finder *f, uint64_t i, const char *part, uint64_t rows, uint64_t cols, presence wanted,
+                            qn_weight *out, qn_error *err) {
+    return find_matrices(f, name_in_layer(f, i, part, "weight"), f->graph->mixture.n_expert, rows, cols, wanted, out,
+                         err);
+}
+
+static qn_status find_mixture(finder *f, uint64_t i, qn_layer *layer, qn_error *err) {
+    const qn_graph *g = f->graph;
+    const qn_mixture *m = &g->mixture;
+    QN_TRY(find_matrix(f, name_in_layer(f, i, "ffn_gate_inp", "weight"), m->n_expert, g->n_embd, NEEDED, &layer->router,
+                       err));
+    QN_TRY(find_stack(f, i, "ffn_gate_up_exps", 2 * m->n_ff, g->n_embd, OPTIONAL, &layer->experts.up, err));
+    if (layer->experts.up.bytes == NULL) {
+        QN_TRY(find_stack(f, i, "ffn_gate_exps", m->n_ff, g->n_embd, NEEDED, &layer->experts.gate, err));
+        QN_TRY(find_stack(f, i, "ffn_up_exps", m->n_ff, g->n_embd, NEEDED, &layer->experts.up, err));
+    }
+    QN_TRY(find_stack(f, i, "ffn_down_exps", g->n_embd, m->n_ff, NEEDED, &layer->experts.down, err));
+    if (m->shared != QN_SHARED_NONE) {
+        QN_TRY(find_mlp(f, i, "_shexp", m->n_ff_shared, &layer->shared, err));
+    }
+    return m->shared == QN_SHARED_GATED ? find_matrix(f, name_in_layer(f, i, "ffn_gate_inp_shexp", "weight"), 1,
+                                                      g->n_embd, NEEDED, &layer->shared_gate, err)
+                                        : QN_OK;
+}
+
 static qn_status find_feed_forward(finder *f, uint64_t i, qn_layer *layer, qn_error *err) {
     const qn_graph *g = f->graph;
-    const uint64_t n_up = g->mlp == QN_MLP_GATED_FUSED ? 2 * g->n_ff : g->n_ff;
     QN_TRY(find_norm(f, i, "ffn_norm", g->n_embd, &layer->ffn_norm, err));
-    if (g->mlp == QN_MLP_GATED) {
-        QN_TRY(find_linear(f, i, "ffn_gate", g->n_ff, g->n_embd, NEEDED, &layer->gate, err));
-    }
-    QN_TRY(find_linear(f, i, "ffn_up", n_up, g->n_embd, NEEDED, &layer->up, err));
-    QN_TRY(find_linear(f, i, "ffn_down", g->n_embd, g->n_ff, NEEDED, &layer->down, err));
+    QN_TRY(qn_graph_is_mixture(g, i) ? find_mixture(f, i, layer, err) : find_mlp(f, i, "", g->n_ff, &layer->mlp, err));
     return g->has_post_norms ? find_norm(f, i, "post_ffw_norm", g->n_embd, &layer->post_ffn_norm, err) : QN_OK;
 }
 
 static qn_status find_ends(finder *f, qn_error *err) {
     const qn_graph *g = f->graph;
     qn_weights *w = f->weights;
-    const presence norm_bias = g->norm == QN_NORM_LAYER ? NEEDED : OPTIONAL;
+    const presence norm_bias = g->has_norm_bias ? NEEDED : OPTIONAL;
     QN_TRY(find_matrix(f, "token_embd.weight", 0, g->n_embd, NEEDED, &w->embd, err));
     w->n_vocab = w->embd.n_rows;
     if (w->n_vocab > INT32_MAX) {

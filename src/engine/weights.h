@@ -5,27 +5,37 @@
 
 #include "engine/graph.h"
 
-/** A matrix as it is stored, [n_rows, n_cols]. bytes is NULL for one that a model does not have. */
+/** A matrix as it is stored, [n_rows, n_cols], or a stack of them. bytes is NULL for one that a model does not have. */
 typedef struct qn_weight {
     const char *name;
     qn_dtype type;
+    uint64_t n_experts; /**< matrices in the stack; 1 for a plain one */
     uint64_t n_rows;
     uint64_t n_cols;
-    const void *bytes; /**< n_rows * qn_row_size(type, n_cols), any alignment; the provider's */
-    const float *bias; /**< [n_rows] or NULL; the weights' own */
+    const void *bytes; /**< n_experts * n_rows * qn_row_size(type, n_cols), any alignment; the provider's */
+    const float *bias; /**< [n_experts, n_rows] or NULL; the weights' own */
 } qn_weight;
 
 /** A norm's vectors. weight is NULL where there is no norm. */
 typedef struct qn_norm {
     const float *weight;
-    const float *bias; /**< NULL for RMS */
+    const float *bias; /**< may be NULL for RMS */
 } qn_norm;
 
-/** One layer. Either qkv, or q, k and v. */
+/** A feed-forward. gate is absent where the graph has none of its own. */
+typedef struct qn_mlp {
+    qn_weight gate, up, down;
+} qn_mlp;
+
+/** One layer. Either qkv, or q, k and v. A mixture has a router; its experts' up may be gate and up in one. */
 typedef struct qn_layer {
     qn_norm attn_norm, q_norm, k_norm, post_attn_norm, ffn_norm, post_ffn_norm;
     qn_weight qkv, q, k, v, output;
-    qn_weight gate, up, down;
+    qn_mlp mlp;
+    qn_weight router;      /**< [n_expert, n_embd] */
+    qn_mlp experts;        /**< stacks */
+    qn_mlp shared;         /**< the shared expert */
+    qn_weight shared_gate; /**< [1, n_embd]; its sigmoid weighs the shared expert */
 } qn_layer;
 
 /** Where tensors come from: a mapped file, or whatever else has them in memory under their GGUF names. */

@@ -37,7 +37,7 @@ static const bad_file bad_files[] = {
     {"llama", "llama.rope.dimension_count", SET_U32, 4, NULL, QN_E_SHAPE, "'rope_freqs.weight' has shape [4]"},
     {"llama", "llama.rope.freq_base", SET_F32, -5, NULL, QN_E_FORMAT, "'llama.rope.freq_base' is -5"},
     {"llama", "llama.rope.scaling.type", SET_STRING, 0, "ntk", QN_E_UNSUPPORTED, "rope scaling 'ntk' is not known"},
-    {"llama", "llama.expert_count", SET_U32, 8, NULL, QN_E_UNSUPPORTED, "a mixture of 8 experts"},
+    {"llama", "llama.expert_count", SET_U32, 8, NULL, QN_E_FORMAT, "expert_used_count' is missing"},
     {"llama", "token_embd.weight", DROP_TENSOR, 0, NULL, QN_E_NOT_FOUND, "'token_embd.weight' is missing"},
     {"llama", "output_norm.weight", DROP_TENSOR, 0, NULL, QN_E_NOT_FOUND, "'output_norm.weight' is missing"},
     {"llama", "blk.2.ffn_down.weight", DROP_TENSOR, 0, NULL, QN_E_NOT_FOUND, "'blk.2.ffn_down.weight' is missing"},
