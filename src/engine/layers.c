@@ -17,6 +17,9 @@ static void multiply(qn_engine *e, const qn_product *products, uint64_t n, const
     if (n_rows > 0) {
         e->backend->multiply(e->backend, products, n, src, stride, n_rows);
     }
+    for (uint64_t i = 0; i < n; i++) {
+        qn_engine_add_deltas(e, &products[i], src, stride, n_rows);
+    }
 }
 
 static void norm_rows(qn_engine *e, const qn_norm *norm, const float *src, float *dst, uint64_t n) {
@@ -166,6 +169,7 @@ static void fill_turns(qn_engine *e, uint64_t kind, uint64_t n) {
 static void start(qn_engine *e, uint64_t n) {
     const qn_graph *g = &e->graph;
     e->backend->embed(e->backend, &e->weights.embd, e->ids, n, g->embd_scale, false, e->buffers.x);
+    qn_engine_add_embedding_deltas(e, e->ids, n, g->embd_scale, e->buffers.x);
     if (g->has_positions) {
         e->backend->embed(e->backend, &e->weights.positions, e->positions, n, 1, true, e->buffers.x);
     }

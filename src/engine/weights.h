@@ -5,14 +5,19 @@
 
 #include "engine/graph.h"
 
+/** Low-rank changes of a weight, and adapters that bring them (lora.h). */
+typedef struct qn_delta qn_delta;
+typedef struct qn_lora qn_lora;
+
 /** A matrix as it is stored, [n_rows, n_cols]. bytes is NULL for one that a model does not have. */
 typedef struct qn_weight {
     const char *name;
     qn_dtype type;
     uint64_t n_rows;
     uint64_t n_cols;
-    const void *bytes; /**< n_rows * qn_row_size(type, n_cols), any alignment; the provider's */
-    const float *bias; /**< [n_rows] or NULL; the weights' own */
+    const void *bytes;      /**< n_rows * qn_row_size(type, n_cols), any alignment; the provider's */
+    const float *bias;      /**< [n_rows] or NULL; the weights' own */
+    const qn_delta *deltas; /**< what adapters add to its product; NULL: nothing */
 } qn_weight;
 
 /** A norm's vectors. weight is NULL where there is no norm. */
@@ -74,11 +79,12 @@ QN_NODISCARD qn_status qn_provider_open(const char *path, qn_provider *out, qn_e
 
 /**
  * Finds every tensor of a graph and checks its shape and type.
+ * @param loras [n_loras] adapters, for the weights that they change; outlive the weights
  * @return QN_OK; QN_E_NOT_FOUND; QN_E_SHAPE; QN_E_UNSUPPORTED (a type without a product); QN_E_NOMEM; each naming the
- *         tensor. On failure *out needs no clearing
+ *         tensor; as qn_lora_attach(). On failure *out needs no clearing
  */
-QN_NODISCARD qn_status qn_weights_find(const qn_provider *provider, const qn_graph *graph, qn_weights *out,
-                                       qn_error *err);
+QN_NODISCARD qn_status qn_weights_find(const qn_provider *provider, const qn_graph *graph, const qn_lora *const *loras,
+                                       uint64_t n_loras, qn_weights *out, qn_error *err);
 /** Frees what find made; the provider is the caller's. */
 void qn_weights_clear(qn_weights *weights);
 
