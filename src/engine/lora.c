@@ -69,7 +69,7 @@ static float scale_of(const opener *o, uint64_t rank) {
     return (float)(o->alpha == 0 ? o->strength : o->strength * o->alpha / (double)rank);
 }
 
-/* Of the embedding lora_a has a row a token and lora_b one a dimension: as a matrix, it is lora_a times lora_b turned. */
+/* Of the embedding lora_a has a row a token and lora_b one a dimension: the matrix is lora_a times lora_b turned. */
 static qn_status read_pair(opener *o, const qn_model_tensor *a, const qn_model_tensor *b, qn_error *err) {
     qn_lora_pair *pair = &o->lora->pairs[o->lora->n_pairs];
     const bool is_embedding = strcmp(pair->tensor, embedding) == 0;

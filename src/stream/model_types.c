@@ -44,10 +44,10 @@ qn_mixture_model qn_model_mixture(const qn_model *model, uint64_t n_pruned_layer
     return facts;
 }
 
-/* Of a GGUF file, what is not asked to change stays as it is. */
+/* Of a file that holds a whole model, what is not asked to change stays as it is. */
 static qn_dtype unquantized_type(const qn_model *model, const qn_model_tensor *t, qn_dtype plain) {
-    const bool is_gguf = model->archive != NULL && strcmp(qn_archive_format(model->archive), "gguf") == 0;
-    return is_gguf ? qn_recipe_source_type(t->recipe) : qn_model_keeps_f32(t) ? QN_F32 : plain;
+    const bool is_file = model->config == NULL;
+    return is_file ? qn_recipe_source_type(t->recipe) : qn_model_keeps_f32(t) ? QN_F32 : plain;
 }
 
 qn_status qn_model_types(const qn_model *model, const qn_target *target, qn_dtype *types, qn_error *err) {

@@ -134,7 +134,10 @@ static void test_packed_bytes(void **state) {
     remove_temp_dir(root);
 }
 
-/* What is mapped takes no memory; one layer at a time takes less than all. */
+/*
+ * What is mapped takes no memory: as BF16, all but the permuted q and k, and vectors. One layer at a time takes less
+ * than all.
+ */
 static void test_memory(void **state) {
     qn_model *model = open_model(&(qn_model_request){.dir = QN_SAMPLES_DIR "/miller-base"});
     const struct {
@@ -143,7 +146,7 @@ static void test_memory(void **state) {
         uint64_t most;
     } rows[] = {
         {"F32", false, 14800000}, {"F32", true, 3200000},  {"Q8_0", false, 3950000},
-        {"Q8_0", true, 900000},   {"BF16", false, 800000}, /* all but the permuted q and k, and vectors, as the folder has it */
+        {"Q8_0", true, 900000},   {"BF16", false, 800000},
     };
     (void)state;
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
