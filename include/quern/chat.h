@@ -31,9 +31,22 @@ typedef struct qn_chat_sampling {
 /** The defaults above, spelled out. */
 qn_chat_sampling qn_chat_sampling_default(void);
 
+/** An adapter: a PEFT folder, or a GGUF adapter file. */
+typedef struct qn_chat_adapter {
+    const char *path;
+    double scale; /**< strength; 1 for all of it */
+} qn_chat_adapter;
+
 /** What to open. Zero-initialise, set sampling, then what is wanted. Everything is borrowed for the call. */
 typedef struct qn_chat_options {
-    const char *path;         /**< GGUF file, or one of its shards */
+    const char *path; /**< GGUF file or one of its shards, which is mapped; or a model folder, a training run or a PEFT
+                           folder, which is encoded into memory. NULL: found from run or adapters */
+    const char *type; /**< what a folder is encoded to, as `pack -t` has it: "Q4_K_M"; NULL: Q8_0 */
+    const char *run;  /**< Trainer run folder, or one checkpoint, on top of path; NULL */
+    const char *checkpoint;          /**< "best", "last" or a step; NULL: best, else last */
+    const qn_chat_adapter *adapters; /**< on a file, and GGUF adapters always: added at run time; PEFT folders on a
+                                          folder: merged as it is encoded */
+    size_t n_adapters;
     uint64_t n_ctx;           /**< tokens of the conversation; 0: what the model is made for, at most 4096 */
     uint64_t n_batch;         /**< prompt tokens computed together; 0: 512 */
     uint64_t n_predict;       /**< tokens of an answer; 0: until it ends */
@@ -64,7 +77,9 @@ typedef struct qn_chat_stats {
 
 /** Where memory went, in bytes. */
 typedef struct qn_chat_memory {
-    uint64_t weights;  /**< the file's matrices, mapped in their own types */
+    uint64_t weights;  /**< matrices in their own types: mapped, but for those encoded */
+    uint64_t encoded;  /**< weights of a folder, in memory; 0 for a file */
+    uint64_t adapters; /**< factors of adapters that are added at run time, float32 */
     uint64_t vectors;  /**< norms and biases in float32 */
     uint64_t kv;       /**< keys and values of the whole context */
     uint64_t compute;  /**< activations */
@@ -80,9 +95,12 @@ typedef struct qn_chat qn_chat;
 typedef bool qn_chat_text_fn(void *user, const char *text, size_t size_bytes);
 
 /**
- * Opens a model; weights are mapped, not read.
- * @return QN_OK; as qn_tokenizer_open(); QN_E_UNSUPPORTED (architecture); QN_E_RANGE (a context beyond the model's, or
- *         beyond this machine's memory: the message says how much fits); QN_E_USAGE (sampling)
+ * Opens a model. A file's weights are mapped, not read; a folder's are encoded, with progress under the stage "Encode".
+ * Nothing is written.
+ * @param job threads, events, a way to stop; not NULL, outlives the conversation
+ * @return QN_OK; as qn_tokenizer_open(); QN_E_UNSUPPORTED (architecture; an adapter that only merging can express);
+ *         QN_E_RANGE (a context beyond the model's; weights or context beyond this machine's memory: the message says
+ *         how much fits); QN_E_SHAPE (an adapter of another model); QN_E_USAGE (sampling, a type); QN_E_INTERRUPTED
  */
 QN_NODISCARD qn_status qn_chat_open(const qn_chat_options *options, qn_job *job, qn_chat **out, qn_error *err);
 /** Frees; accepts NULL. */

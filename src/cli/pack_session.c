@@ -3,8 +3,8 @@
 #include "cli/pack_session.h"
 
 #include "base/buffer.h"
-#include "base/file.h"
 #include "base/json.h"
+#include "cli/adapter_word.h"
 #include "cli/document.h"
 #include "cli/interrupt.h"
 #include "cli/pack_report.h"
@@ -13,7 +13,6 @@
 
 #include <errno.h>
 #include <limits.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -32,26 +31,6 @@ typedef struct session {
     qn_table *results;
 } session;
 
-/* DIR:SCALE, unless the whole word is a folder or what follows the last colon is no number. */
-static qn_status parse_adapter(qn_arena *arena, const char *word, qn_pack_adapter *out, qn_error *err) {
-    const char *colon = strrchr(word, ':');
-    *out = (qn_pack_adapter){.dir = word, .scale = 1};
-    if (colon == NULL || colon == word || colon[1] == '\0' || qn_is_dir(word) ||
-        colon[1 + strspn(colon + 1, "0123456789.+-eE")] != '\0') {
-        return QN_OK;
-    }
-    char *end;
-    const double scale = strtod(colon + 1, &end);
-    if (end == colon + 1 || *end != '\0') {
-        return QN_OK;
-    }
-    if (!isfinite(scale)) {
-        return qn_fail(err, QN_E_USAGE, "--adapter %s: the strength is too large", word);
-    }
-    *out = (qn_pack_adapter){.dir = qn_arena_copy(arena, word, (size_t)(colon - word)), .scale = scale};
-    return out->dir == NULL ? qn_fail_nomem(err, "adapter", strlen(word)) : QN_OK;
-}
-
 static qn_status parse_adapters(session *se, qn_pack_options *options, qn_error *err) {
     const qn_texts *words = &se->settings->adapters;
     qn_pack_adapter *adapters = qn_arena_array(se->arena, words->n, sizeof *adapters);
@@ -59,7 +38,7 @@ static qn_status parse_adapters(session *se, qn_pack_options *options, qn_error 
         return qn_fail_nomem(err, "adapters", words->n);
     }
     for (size_t i = 0; i < words->n; i++) {
-        QN_TRY(parse_adapter(se->arena, words->items[i], &adapters[i], err));
+        QN_TRY(qn_adapter_word_parse(se->arena, words->items[i], &adapters[i].dir, &adapters[i].scale, err));
     }
     options->adapters = adapters;
     options->n_adapters = words->n;

@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* run_command.c: `quern run`: a model that answers, once or in a conversation. */
 #include "base/buffer.h"
+#include "cli/adapter_word.h"
 #include "cli/commands.h"
 #include "cli/document.h"
+#include "cli/interrupt.h"
 #include "cli/line_editor.h"
+#include "cli/progress.h"
 #include "cli/table.h"
 #include "quern/chat.h"
 #include "quern/quern.h"
@@ -23,13 +26,16 @@ typedef struct run_settings {
     const char *prompt, *system;
     const char *temperature, *top_p, *min_p, *typical, *repeat_penalty, *presence_penalty, *frequency_penalty;
     const char *mirostat_tau, *mirostat_eta, *top_k, *repeat_last_n;
-    qn_texts stops;
+    const char *type, *run, *checkpoint;
+    qn_texts stops, adapters;
     uint64_t n_ctx, n_batch, n_predict, n_threads, mirostat, seed;
 } run_settings;
 
 /* One run of the command. */
 typedef struct talk {
     const run_settings *settings;
+    qn_arena *arena;
+    qn_progress progress; /* of encoding a folder */
     qn_job *job;
     qn_chat *chat;
     qn_terminal out;
@@ -127,8 +133,11 @@ static void print_numbers(const talk *t) {
                   rate_of(s->n_prompt, s->prompt_seconds), s->n_reused > 0 ? " (what was read before is kept)" : "");
     qn_print_fact(&to, "answer", "%llu tokens, %.1f tokens/s", (unsigned long long)s->n_answer,
                   rate_of(s->n_answer, s->answer_seconds));
-    qn_print_fact(&to, "weights", "%s mapped, in F16 they would take %s", qn_human_size(m.weights).text,
-                  qn_human_size(m.as_f16).text);
+    qn_print_fact(&to, "weights", "%s %s, in F16 they would take %s", qn_human_size(m.weights).text,
+                  m.encoded > 0 ? "in memory" : "mapped", qn_human_size(m.as_f16).text);
+    if (m.adapters > 0) {
+        qn_print_fact(&to, "adapters", "%s in F32, added as they run", qn_human_size(m.adapters).text);
+    }
     qn_print_fact(&to, "context", "%s for keys and values of %llu tokens, %s for computing", qn_human_size(m.kv).text,
                   (unsigned long long)m.n_ctx, qn_human_size(m.compute + m.vectors).text);
     if (m.resident > 0) {
@@ -144,11 +153,12 @@ static const char *end_name(qn_chat_end end) {
 static qn_status print_json(const talk *t, const qn_chat_stats *s, qn_error *err) {
     const qn_chat_memory m = qn_chat_memory_of(t->chat);
     json_t *o = json_pack(
-        "{s:o?, s:s, s:{s:I, s:I, s:f}, s:{s:I, s:f}, s:{s:I, s:I, s:I, s:I, s:I, s:I, s:I}}", "answer",
+        "{s:o?, s:s, s:{s:I, s:I, s:f}, s:{s:I, s:f}, s:{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}}", "answer",
         qn_json_text(t->answer.data == NULL ? "" : (const char *)t->answer.data, t->answer.len), "end",
         end_name(s->end), "prompt", "n_tokens", (json_int_t)s->n_prompt, "n_reused", (json_int_t)s->n_reused, "seconds",
         s->prompt_seconds, "generation", "n_tokens", (json_int_t)s->n_answer, "seconds", s->answer_seconds, "memory",
-        "weights_bytes", (json_int_t)m.weights, "vectors_bytes", (json_int_t)m.vectors, "kv_bytes", (json_int_t)m.kv,
+        "weights_bytes", (json_int_t)m.weights, "encoded_bytes", (json_int_t)m.encoded, "adapters_bytes",
+        (json_int_t)m.adapters, "vectors_bytes", (json_int_t)m.vectors, "kv_bytes", (json_int_t)m.kv,
         "compute_bytes", (json_int_t)m.compute, "resident_bytes", (json_int_t)m.resident, "f16_bytes",
         (json_int_t)m.as_f16, "n_ctx", (json_int_t)m.n_ctx);
     char *text = o == NULL ? NULL : qn_json_dump(o, JSON_INDENT(2) | JSON_REAL_PRECISION(9));
@@ -294,10 +304,33 @@ static qn_status talk_on(talk *t, qn_error *err) {
     return status;
 }
 
+static void on_event(void *user, const qn_event *event) {
+    talk *t = user;
+    qn_progress_event(&t->progress, event);
+}
+
+static qn_status read_adapters(const talk *t, qn_chat_options *options, qn_error *err) {
+    const qn_texts *words = &t->settings->adapters;
+    qn_chat_adapter *adapters = qn_arena_array(t->arena, words->n, sizeof *adapters);
+    if (adapters == NULL) {
+        return qn_fail_nomem(err, "adapters", words->n * sizeof *adapters);
+    }
+    for (size_t i = 0; i < words->n; i++) {
+        QN_TRY(qn_adapter_word_parse(t->arena, words->items[i], &adapters[i].path, &adapters[i].scale, err));
+    }
+    options->adapters = adapters;
+    options->n_adapters = words->n;
+    return QN_OK;
+}
+
+/* @param path NULL: the options name what is to be run */
 static qn_status open_chat(talk *t, const char *path, qn_error *err) {
     const run_settings *s = t->settings;
     qn_chat_options options = {
         .path = path,
+        .type = s->type,
+        .run = s->run,
+        .checkpoint = s->checkpoint,
         .n_ctx = s->n_ctx,
         .n_batch = s->n_batch,
         .n_predict = s->n_predict,
@@ -309,22 +342,30 @@ static qn_status open_chat(talk *t, const char *path, qn_error *err) {
     if (s->n_threads > 1024) {
         return qn_fail(err, QN_E_USAGE, "--threads %llu: at most 1024", (unsigned long long)s->n_threads);
     }
-    t->job = qn_job_new((unsigned)s->n_threads, NULL, NULL);
-    if (t->job == NULL) {
+    qn_progress_init(&t->progress, stderr, s->is_quiet);
+    t->arena = qn_arena_new();
+    t->job = qn_job_new((unsigned)s->n_threads, on_event, t);
+    if (t->job == NULL || t->arena == NULL) {
         return qn_fail_nomem(err, "job", 0);
     }
-    return qn_chat_open(&options, t->job, &t->chat, err);
+    QN_TRY(read_adapters(t, &options, err));
+    qn_interrupt_watch(t->job, "\nquern: stopping\n");
+    const qn_status status = qn_chat_open(&options, t->job, &t->chat, err);
+    qn_interrupt_forget();
+    qn_progress_clear(&t->progress);
+    return status;
 }
 
 static qn_status run_run(const void *settings, const qn_operands *operands, qn_error *err) {
     talk t = {.settings = settings, .out = qn_terminal_of(stdout)};
-    qn_status status = open_chat(&t, operands->items[0], err);
+    qn_status status = open_chat(&t, operands->n > 0 ? operands->items[0] : NULL, err);
     if (status == QN_OK) {
         status = talk_on(&t, err);
     }
     qn_chat_free(t.chat);
     qn_job_free(t.job);
     qn_buffer_clear(&t.answer);
+    qn_arena_free(t.arena);
     return status;
 }
 
@@ -335,12 +376,42 @@ static qn_status run_run(const void *settings, const qn_operands *operands, qn_e
         .fallback = (otherwise)                                                                                \
     }
 
+static const char choosing[] = "What to run";
 static const char talking[] = "What to say";
 static const char sampling[] = "How to choose tokens";
 static const char running[] = "Running";
 static const char telling[] = "Output of the command";
 
 static const qn_option options[] = {
+    {.name = "adapter",
+     .kind = QN_OPTION_LIST,
+     AT(adapters),
+     .argument = "PATH[:SCALE]",
+     .group = choosing,
+     .help = "a PEFT folder or a GGUF adapter, at SCALE times its strength: added as a file runs, a PEFT folder merged "
+             "into a folder that is encoded; may be repeated"},
+    {.name = "run",
+     .kind = QN_OPTION_TEXT,
+     AT(run),
+     .argument = "DIR",
+     .group = choosing,
+     .help = "a training run's folder, or one checkpoint of it: an adapter goes onto PATH, a full fine-tune takes its "
+             "place"},
+    {.name = "checkpoint",
+     .kind = QN_OPTION_TEXT,
+     AT(checkpoint),
+     .argument = "WHICH",
+     .group = choosing,
+     .help = "which of the run: best, last or a step",
+     .fallback = "best, else last"},
+    {.name = "type",
+     .letter = 't',
+     .kind = QN_OPTION_TEXT,
+     AT(type),
+     .argument = "TYPE",
+     .group = choosing,
+     .help = "what a folder's weights are encoded to, in memory; `quern types` lists them",
+     .fallback = "Q8_0"},
     {.name = "prompt",
      .letter = 'p',
      .kind = QN_OPTION_TEXT,
@@ -438,22 +509,26 @@ static const qn_option options[] = {
 static const qn_example examples[] = {
     {"quern run out/miller-sft-Q4_K_M.gguf -p \"What is a quern?\" --temp 0", "one answer"},
     {"quern run model-Q4_K_M.gguf", "a conversation"},
+    {"quern run runs/miller-sft -t Q4_K_M", "a training run's best checkpoint on its base, without writing a file"},
+    {"quern run model-Q4_K_M.gguf --adapter checkpoint-400:0.5", "half an adapter on top, as it runs"},
     {"quern run model-Q4_K_M.gguf --raw -p \"Once upon a time\" -n 64", "continue a text"},
     {"git diff | quern run model-Q4_K_M.gguf --system \"Summarise the change.\"", "a prompt from a pipe"},
 };
 
 const qn_command qn_run_command = {
     .name = "run",
-    .operands = "PATH",
+    .operands = "[PATH]",
     .summary = "talk with a model",
-    .about = "Loads PATH, a GGUF file or one of its shards, and answers: one prompt (-p, or a pipe), or a conversation "
-             "with line editing and history. Weights stay in the file, mapped, in their own types. The conversation "
-             "goes through the model's own chat template.\n\n"
+    .about = "Loads PATH and answers: one prompt (-p, or a pipe), or a conversation with line editing and history. The "
+             "conversation goes through the model's own chat template.\n\n"
+             "PATH is a GGUF file or one of its shards, whose weights stay in the file, mapped, in their own types; or "
+             "a model folder, a training run or a PEFT folder, whose weights are encoded into memory as `quern pack` "
+             "would write them. Nothing is written.\n\n"
              "At the end it tells the speed, and where memory went.",
     .options = {options, sizeof options / sizeof options[0]},
     .examples = examples,
     .n_examples = sizeof examples / sizeof examples[0],
-    .min_operands = 1,
+    .min_operands = 0,
     .max_operands = 1,
     .settings_size = sizeof(run_settings),
     .run = run_run,

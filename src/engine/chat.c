@@ -8,9 +8,8 @@
 #include "quern/chat.h"
 
 #include "base/buffer.h"
-#include "base/file.h"
 #include "base/json.h"
-#include "engine/engine.h"
+#include "engine/chat_model.h"
 #include "engine/sampler.h"
 #include "text/chat_render.h"
 #include "text/tokenizer.h"
@@ -23,6 +22,7 @@
 #include <unistd.h>
 
 struct qn_chat {
+    qn_chat_model model; /* what the engine borrows */
     qn_engine *engine;
     qn_sequence *sequence;
     qn_tokenizer *tokenizer;
@@ -150,20 +150,15 @@ static qn_status add_message(qn_chat *chat, const char *role, const char *conten
 }
 
 static qn_status open_chat(qn_chat *chat, const qn_chat_options *options, qn_job *job, qn_error *err) {
-    const qn_engine_options how = {.n_ctx = options->n_ctx, .n_batch = options->n_batch};
     const qn_sampling sampling = sampling_of(&options->sampling);
     QN_TRY(qn_sampling_check(&sampling, err));
     chat->arena = qn_arena_new();
     chat->messages = json_array();
     if (chat->arena == NULL || chat->messages == NULL) {
-        return qn_fail_nomem(err, options->path, 0);
+        return qn_fail_nomem(err, "a conversation", 0);
     }
     QN_TRY(keep_stops(chat, options, err));
-    if (qn_is_dir(options->path)) {
-        return qn_fail(err, QN_E_UNSUPPORTED,
-                       "%s: is a folder, and only GGUF files are run; `quern pack` makes one of it", options->path);
-    }
-    QN_TRY(qn_engine_open(options->path, &how, job, &chat->engine, err));
+    QN_TRY(qn_chat_model_open(options, available_bytes(), job, &chat->model, &chat->engine, err));
     QN_TRY(check_memory(chat, err));
     QN_TRY(qn_tokenizer_new(qn_engine_meta(chat->engine), &chat->tokenizer, err));
     const uint64_t n_vocab = qn_engine_n_vocab(chat->engine);
@@ -180,7 +175,7 @@ static qn_status open_chat(qn_chat *chat, const qn_chat_options *options, qn_job
 qn_status qn_chat_open(const qn_chat_options *options, qn_job *job, qn_chat **out, qn_error *err) {
     qn_chat *chat = qn_new_array(1, sizeof *chat);
     if (chat == NULL) {
-        return qn_fail_nomem(err, options->path, sizeof *chat);
+        return qn_fail_nomem(err, "a conversation", sizeof *chat);
     }
     atomic_init(&chat->is_stopped, false);
     const qn_status status = open_chat(chat, options, job, err);
@@ -200,6 +195,7 @@ void qn_chat_free(qn_chat *chat) {
     qn_sampler_free(chat->sampler);
     qn_tokenizer_free(chat->tokenizer);
     qn_engine_free(chat->engine);
+    qn_chat_model_clear(&chat->model);
     qn_ids_clear(&chat->in_sequence);
     json_decref(chat->messages);
     free(chat->logits);
@@ -439,6 +435,8 @@ qn_chat_memory qn_chat_memory_of(const qn_chat *chat) {
     const qn_engine_memory m = qn_engine_memory_of(chat->engine);
     return (qn_chat_memory){
         .weights = m.weights,
+        .encoded = m.encoded,
+        .adapters = m.adapters,
         .vectors = m.vectors,
         .kv = m.kv,
         .compute = m.compute,

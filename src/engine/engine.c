@@ -6,6 +6,7 @@
 #include "dtype/codec.h"
 #include "dtype/matmul.h"
 #include "engine/engine_parts.h"
+#include "engine/lora.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -71,6 +72,16 @@ static uint64_t largest_packed(const qn_engine *e) {
     return most;
 }
 
+/* Bytes of the activations that are packed at once: those of a batch, or of some rows for adapters. */
+static uint64_t most_packed(const qn_engine *e) {
+    uint64_t rank = 0;
+    uint64_t width = 0;
+    uint64_t n_cols = 0;
+    qn_engine_delta_sizes(e, &rank, &width, &n_cols);
+    const uint64_t of_deltas = QN_DELTA_ROWS * qn_activation_bytes(QN_F32, max_u64(n_cols, rank));
+    return max_u64(e->n_batch * largest_packed(e), rank == 0 ? 0 : of_deltas);
+}
+
 /* [n_batch, n] floats of the back end; a failure leaves NULL. */
 static float *batch_of(qn_engine *e, uint64_t n) {
     uint64_t bytes = 0;
@@ -79,6 +90,25 @@ static float *batch_of(qn_engine *e, uint64_t n) {
     }
     e->buffer_bytes += bytes;
     return e->backend->alloc(e->backend, bytes);
+}
+
+/* What adapters need beside; nothing without them. */
+static qn_status make_delta_buffers(qn_engine *e, qn_error *err) {
+    uint64_t rank = 0;
+    uint64_t width = 0;
+    uint64_t n_cols = 0;
+    qn_engine_delta_sizes(e, &rank, &width, &n_cols);
+    if (rank == 0) {
+        return QN_OK;
+    }
+    const uint64_t low = QN_DELTA_ROWS * rank * sizeof(float);
+    const uint64_t delta = QN_DELTA_ROWS * width * sizeof(float);
+    e->buffers.low = e->backend->alloc(e->backend, low);
+    e->buffers.delta = e->backend->alloc(e->backend, delta);
+    e->buffer_bytes += low + delta;
+    return e->buffers.low == NULL || e->buffers.delta == NULL
+        ? qn_fail_nomem(err, "activations of adapters", (size_t)(low + delta))
+        : QN_OK;
 }
 
 static qn_status make_buffers(qn_engine *e, qn_error *err) {
@@ -94,6 +124,7 @@ static qn_status make_buffers(qn_engine *e, qn_error *err) {
     b->scores = batch_of(e, g->mixture.n_expert);
     b->expert_hidden = batch_of(e, 2 * g->mixture.n_used * g->mixture.n_ff);
     b->expert_out = batch_of(e, g->mixture.n_used * g->n_embd);
+    QN_TRY(make_delta_buffers(e, err));
     e->ids = qn_arena_array(e->arena, e->n_batch, sizeof *e->ids);
     e->positions = qn_arena_array(e->arena, e->n_batch, sizeof *e->positions);
     e->wanted = qn_arena_array(e->arena, e->n_batch, sizeof *e->wanted);
@@ -141,10 +172,12 @@ static qn_status fill_engine(qn_engine *e, const qn_engine_options *o, qn_error 
     }
     QN_TRY(qn_graph_read(e->provider.where, e->provider.meta, e->arena, &e->graph, err));
     QN_TRY(set_options(e, o, err));
-    QN_TRY(qn_weights_find(&e->provider, &e->graph, &e->weights, err));
+    QN_TRY(qn_weights_find(&e->provider, &e->graph, o->loras, o->n_loras, &e->weights, err));
+    e->loras = o->loras;
+    e->n_loras = o->n_loras;
     const qn_backend_limits limits = {.n_threads = threads_of(o, e->job),
                                       .n_batch = e->n_batch,
-                                      .packed_bytes = e->n_batch * largest_packed(e),
+                                      .packed_bytes = most_packed(e),
                                       .n_head_ratio = e->graph.n_head / e->graph.n_head_kv,
                                       .head_dim = e->graph.head_dim};
     e->backend = qn_cpu_backend_new(&limits);
@@ -188,8 +221,8 @@ void qn_engine_free(qn_engine *engine) {
     }
     if (engine->backend != NULL) {
         const qn_buffers *b = &engine->buffers;
-        float *all[] = {b->x,   b->normed, b->qkv,    b->mixed,         b->hidden,
-                        b->out, b->turns,  b->scores, b->expert_hidden, b->expert_out};
+        float *all[] = {b->x,     b->normed, b->qkv,           b->mixed,      b->hidden, b->out,
+                        b->turns, b->scores, b->expert_hidden, b->expert_out, b->low,    b->delta};
         for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
             engine->backend->release(engine->backend, all[i]);
         }
@@ -227,7 +260,13 @@ uint64_t qn_engine_kv_bytes(const qn_engine *engine) {
 }
 
 qn_engine_memory qn_engine_memory_of(const qn_engine *engine) {
+    uint64_t adapters = 0;
+    for (uint64_t i = 0; i < engine->n_loras; i++) {
+        adapters += engine->loras[i]->size_bytes;
+    }
     return (qn_engine_memory){.weights = engine->weights.size_bytes,
+                              .encoded = engine->provider.memory_bytes,
+                              .adapters = adapters,
                               .as_f16 = 2 * engine->weights.n_elements,
                               .vectors = engine->weights.vector_bytes,
                               .kv = engine->kv_bytes_in_use,

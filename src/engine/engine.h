@@ -17,6 +17,8 @@ typedef struct qn_engine_options {
     unsigned n_threads; /**< default: the job's, or one a core without a job */
     qn_dtype kv_type;   /**< of keys and values where is_kv_typed: F32, F16, BF16, Q8_0, …; default F16 */
     bool is_kv_typed;
+    const qn_lora *const *loras; /**< [n_loras] adapters (lora.h), added up; they outlive the engine */
+    uint64_t n_loras;
 } qn_engine_options;
 
 /** A model that runs. */
@@ -26,11 +28,13 @@ typedef struct qn_sequence qn_sequence;
 
 /** Where memory went, in bytes. */
 typedef struct qn_engine_memory {
-    uint64_t weights; /**< matrices in their types, in mapped files as a rule */
-    uint64_t as_f16;  /**< what they would take in F16 */
-    uint64_t vectors; /**< norms, biases and rope factors in float32 */
-    uint64_t kv;      /**< keys and values of all sequences that there are; the system gives pages as they fill */
-    uint64_t compute; /**< activations of a batch and the back end's scratch */
+    uint64_t weights;  /**< matrices in their types, mapped but for what is encoded */
+    uint64_t encoded;  /**< weights in memory of the provider's own: 0 for a mapped file */
+    uint64_t adapters; /**< factors of adapters, in float32 */
+    uint64_t as_f16;   /**< what they would take in F16 */
+    uint64_t vectors;  /**< norms, biases and rope factors in float32 */
+    uint64_t kv;       /**< keys and values of all sequences that there are; the system gives pages as they fill */
+    uint64_t compute;  /**< activations of a batch and the back end's scratch */
 } qn_engine_memory;
 
 /**

@@ -6,6 +6,9 @@
 #include "engine/backend.h"
 #include "engine/engine.h"
 
+/** Rows that adapters are applied to at a time: an output matrix has many columns. */
+enum { QN_DELTA_ROWS = 32 };
+
 /** Activations of a batch. All are the back end's. */
 typedef struct qn_buffers {
     float *x;             /**< [n_batch, n_embd] the residual stream */
@@ -18,6 +21,8 @@ typedef struct qn_buffers {
     float *scores;        /**< [n_batch, n_expert] of a router */
     float *expert_hidden; /**< [n_batch * n_used, 2 n_ff of an expert], by place */
     float *expert_out;    /**< [n_batch * n_used, n_embd], by place */
+    float *low;           /**< [QN_DELTA_ROWS, max_rank] what adapters make of some rows */
+    float *delta;         /**< [QN_DELTA_ROWS, max_delta_rows] and add to their products */
 } qn_buffers;
 
 struct qn_engine {
@@ -36,6 +41,8 @@ struct qn_engine {
     double *frequencies[2]; /**< [n_rot / 2], of full layers and of sliding ones; in the arena */
     qn_buffers buffers;
     uint64_t buffer_bytes;
+    const qn_lora *const *loras; /* [n_loras] */
+    uint64_t n_loras;
     qn_input_fn *observe;
     void *observe_user;
     int32_t *ids;       /**< [n_batch] tokens of the batch */
@@ -73,6 +80,16 @@ void qn_engine_mix_experts(qn_engine *e, const qn_layer *layer, uint64_t n);
 
 /** Makes room for mixtures; not all of it on failure. @return QN_E_NOMEM */
 QN_NODISCARD qn_status qn_engine_make_places(qn_engine *e, qn_error *err);
+
+/** Most floats that adapters need for a row: of their low-rank side, of a product. */
+void qn_engine_delta_sizes(const qn_engine *engine, uint64_t *rank, uint64_t *width, uint64_t *n_cols);
+
+/** dst += B (A x) of every pair that changes a product's weight; src has n_rows rows. */
+void qn_engine_add_deltas(qn_engine *engine, const qn_product *product, const float *src, uint64_t stride,
+                          uint64_t n_rows);
+
+/** x += what adapters change of the embedding's rows, scaled as they are. @param ids [n] */
+void qn_engine_add_embedding_deltas(qn_engine *engine, const int32_t *ids, uint64_t n, float scale, float *x);
 
 /** Runs a batch; logits gets [n_wanted, n_vocab], or may be NULL. */
 QN_NODISCARD qn_status qn_engine_forward(qn_engine *engine, const qn_batch *batch, float *logits, qn_error *err);

@@ -26,6 +26,9 @@ void qn_engine_multiply(qn_engine *e, const qn_product *products, uint64_t n, co
     if (n_rows > 0) {
         e->backend->multiply(e->backend, products, n, src, stride, n_rows);
     }
+    for (uint64_t i = 0; i < n; i++) {
+        qn_engine_add_deltas(e, &products[i], src, stride, n_rows);
+    }
 }
 
 static void norm_rows(qn_engine *e, const qn_norm *norm, const float *src, float *dst, uint64_t n) {
@@ -177,6 +180,7 @@ static void fill_turns(qn_engine *e, uint64_t kind, uint64_t n) {
 static void start(qn_engine *e, uint64_t n) {
     const qn_graph *g = &e->graph;
     e->backend->embed(e->backend, &e->weights.embd, e->ids, n, g->embd_scale, false, e->buffers.x);
+    qn_engine_add_embedding_deltas(e, e->ids, n, g->embd_scale, e->buffers.x);
     if (g->has_positions) {
         e->backend->embed(e->backend, &e->weights.positions, e->positions, n, 1, true, e->buffers.x);
     }
@@ -201,14 +205,25 @@ static void finish_rows(qn_engine *e, uint64_t n, float *logits) {
     }
 }
 
+/* Has the weights of a part in memory. What was computed of the one before must be over by then. */
+static qn_status enter(qn_engine *e, qn_part part, uint64_t layer, qn_error *err) {
+    if (e->provider.enter == NULL) {
+        return QN_OK;
+    }
+    QN_TRY(e->backend->finish(e->backend, err));
+    return e->provider.enter(e->provider.self, part, layer, err);
+}
+
 qn_status qn_engine_forward(qn_engine *engine, const qn_batch *batch, float *logits, qn_error *err) {
     uint64_t n = batch->n;
+    QN_TRY(enter(engine, QN_PART_EMBEDDING, 0, err));
     start(engine, n);
     for (uint64_t il = 0; il < engine->graph.n_layer && n > 0; il++) {
         const qn_layer *layer = &engine->weights.layers[il];
         if (qn_job_is_cancelled(engine->job)) {
             return qn_fail(err, QN_E_INTERRUPTED, "interrupted");
         }
+        QN_TRY(enter(engine, QN_PART_LAYER, il, err));
         norm_rows(engine, &layer->attn_norm, engine->buffers.x, engine->buffers.normed, n);
         n = attention(engine, il, batch);
         add_residual(engine, &layer->post_attn_norm, n);
@@ -224,6 +239,8 @@ qn_status qn_engine_forward(qn_engine *engine, const qn_batch *batch, float *log
         n = keep_wanted(engine, batch, engine->buffers.out, engine->graph.n_embd);
     }
     if (logits != NULL && n > 0) {
+        const bool is_embedding = engine->weights.output.name == engine->weights.embd.name;
+        QN_TRY(enter(engine, is_embedding ? QN_PART_EMBEDDING : QN_PART_OUTPUT, 0, err));
         finish_rows(engine, n, logits);
     }
     return engine->backend->finish(engine->backend, err);

@@ -10,6 +10,7 @@
 #include "container/gguf.h"
 #include "dtype/codec.h"
 #include "dtype/matmul.h"
+#include "engine/lora.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -54,6 +55,9 @@ typedef struct finder {
     const qn_provider *provider;
     const qn_graph *graph;
     qn_weights *weights;
+    const qn_lora *const *loras;
+    uint64_t n_loras;
+    uint64_t n_attached; /* pairs of adapters that found their matrix */
     char name[96];
 } finder;
 
@@ -167,11 +171,19 @@ static qn_status find_matrix(finder *f, const char *name, uint64_t rows, uint64_
     return find_matrices(f, name, 0, rows, cols, wanted, out, err);
 }
 
+/* A matrix that vectors are multiplied with, which adapters may change. */
+static qn_status find_factor(finder *f, const char *name, uint64_t rows, uint64_t cols, presence wanted, qn_weight *out,
+                             qn_error *err) {
+    QN_TRY(find_matrix(f, name, rows, cols, wanted, out, err));
+    return out->bytes == NULL ? QN_OK
+                              : qn_lora_attach(f->loras, f->n_loras, f->weights->arena, out, &f->n_attached, err);
+}
+
 /* A matrix of a layer with its bias. */
 static qn_status find_linear(finder *f, uint64_t layer, const char *part, uint64_t rows, uint64_t cols, presence wanted,
                              qn_weight *out, qn_error *err) {
     const presence bias = f->graph->norm == QN_NORM_LAYER ? NEEDED : OPTIONAL;
-    QN_TRY(find_matrix(f, name_in_layer(f, layer, part, "weight"), rows, cols, wanted, out, err));
+    QN_TRY(find_factor(f, name_in_layer(f, layer, part, "weight"), rows, cols, wanted, out, err));
     return out->bytes == NULL ? QN_OK
                               : find_vector(f, name_in_layer(f, layer, part, "bias"), rows, bias, &out->bias, err);
 }
@@ -227,7 +239,7 @@ static qn_status find_stack(finder *f, uint64_t i, const char *part, uint64_t ro
 static qn_status find_mixture(finder *f, uint64_t i, qn_layer *layer, qn_error *err) {
     const qn_graph *g = f->graph;
     const qn_mixture *m = &g->mixture;
-    QN_TRY(find_matrix(f, name_in_layer(f, i, "ffn_gate_inp", "weight"), m->n_expert, g->n_embd, NEEDED, &layer->router,
+    QN_TRY(find_factor(f, name_in_layer(f, i, "ffn_gate_inp", "weight"), m->n_expert, g->n_embd, NEEDED, &layer->router,
                        err));
     QN_TRY(find_stack(f, i, "ffn_gate_up_exps", 2 * m->n_ff, g->n_embd, OPTIONAL, &layer->experts.up, err));
     if (layer->experts.up.bytes == NULL) {
@@ -254,7 +266,7 @@ static qn_status find_ends(finder *f, qn_error *err) {
     const qn_graph *g = f->graph;
     qn_weights *w = f->weights;
     const presence norm_bias = g->has_norm_bias ? NEEDED : OPTIONAL;
-    QN_TRY(find_matrix(f, "token_embd.weight", 0, g->n_embd, NEEDED, &w->embd, err));
+    QN_TRY(find_factor(f, "token_embd.weight", 0, g->n_embd, NEEDED, &w->embd, err));
     w->n_vocab = w->embd.n_rows;
     if (w->n_vocab > INT32_MAX) {
         return qn_fail(err, QN_E_SHAPE, "%s: %" PRIu64 " tokens", f->provider->where, w->n_vocab);
@@ -265,7 +277,7 @@ static qn_status find_ends(finder *f, qn_error *err) {
     QN_TRY(find_vector(f, "output_norm.weight", g->n_embd, NEEDED, &w->output_norm.weight, err));
     QN_TRY(find_vector(f, "output_norm.bias", g->n_embd, norm_bias, &w->output_norm.bias, err));
     if (!g->is_tied) {
-        QN_TRY(find_matrix(f, "output.weight", w->n_vocab, g->n_embd, OPTIONAL, &w->output, err));
+        QN_TRY(find_factor(f, "output.weight", w->n_vocab, g->n_embd, OPTIONAL, &w->output, err));
     }
     if (w->output.bytes == NULL) {
         w->output = w->embd;
@@ -293,13 +305,17 @@ static qn_status find_all(finder *f, qn_error *err) {
     return find_vector(f, "rope_factors_short.weight", g->n_rot / 2, OPTIONAL, &w->rope_factors_short, err);
 }
 
-qn_status qn_weights_find(const qn_provider *provider, const qn_graph *graph, qn_weights *out, qn_error *err) {
-    finder f = {.provider = provider, .graph = graph, .weights = out};
+qn_status qn_weights_find(const qn_provider *provider, const qn_graph *graph, const qn_lora *const *loras,
+                          uint64_t n_loras, qn_weights *out, qn_error *err) {
+    finder f = {.provider = provider, .graph = graph, .weights = out, .loras = loras, .n_loras = n_loras};
     *out = (qn_weights){.arena = qn_arena_new()};
     if (out->arena == NULL) {
         return qn_fail_nomem(err, "tensors", 0);
     }
-    const qn_status status = find_all(&f, err);
+    qn_status status = find_all(&f, err);
+    if (status == QN_OK) {
+        status = qn_lora_check_attached(loras, n_loras, f.n_attached, provider, err);
+    }
     if (status != QN_OK) {
         qn_weights_clear(out);
     }

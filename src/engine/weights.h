@@ -5,6 +5,10 @@
 
 #include "engine/graph.h"
 
+/** Low-rank changes of a weight, and adapters that bring them (lora.h). */
+typedef struct qn_delta qn_delta;
+typedef struct qn_lora qn_lora;
+
 /** A matrix as it is stored, [n_rows, n_cols], or a stack of them. bytes is NULL for one that a model does not have. */
 typedef struct qn_weight {
     const char *name;
@@ -12,8 +16,9 @@ typedef struct qn_weight {
     uint64_t n_experts; /**< matrices in the stack; 1 for a plain one */
     uint64_t n_rows;
     uint64_t n_cols;
-    const void *bytes; /**< n_experts * n_rows * qn_row_size(type, n_cols), any alignment; the provider's */
-    const float *bias; /**< [n_experts, n_rows] or NULL; the weights' own */
+    const void *bytes;      /**< n_experts * n_rows * qn_row_size(type, n_cols), any alignment; the provider's */
+    const float *bias;      /**< [n_experts, n_rows] or NULL; the weights' own */
+    const qn_delta *deltas; /**< what adapters add to its product; NULL: nothing */
 } qn_weight;
 
 /** A norm's vectors. weight is NULL where there is no norm. */
@@ -38,13 +43,27 @@ typedef struct qn_layer {
     qn_weight shared_gate; /**< [1, n_embd]; its sigmoid weighs the shared expert */
 } qn_layer;
 
+/** Parts of a model that a provider may hold one at a time. */
+typedef enum qn_part {
+    QN_PART_EMBEDDING, /**< token_embd.weight, also where it stands in for the output matrix */
+    QN_PART_LAYER,     /**< matrices of "blk.N." */
+    QN_PART_OUTPUT     /**< output.weight */
+} qn_part;
+
 /** Where tensors come from: a mapped file, or whatever else has them in memory under their GGUF names. */
 typedef struct qn_provider {
     void *self;
-    const char *where;   /**< for messages */
-    const qn_meta *meta; /**< GGUF metadata */
+    const char *where;     /**< for messages */
+    const qn_meta *meta;   /**< GGUF metadata */
+    uint64_t memory_bytes; /**< of weights in memory of its own; 0: all are mapped */
     /** Finds a tensor; its bytes stay until close. @return QN_OK with *shape untouched when there is none */
     qn_status (*find)(void *self, const char *name, qn_shape *shape, qn_dtype *type, const void **bytes, qn_error *err);
+    /**
+     * Where only one part is in memory at a time: the addresses that find() gave for a part's matrices hold their
+     * bytes from when it is entered until another is. NULL: all are always there. Vectors always are.
+     * @param layer of QN_PART_LAYER
+     */
+    qn_status (*enter)(void *self, qn_part part, uint64_t layer, qn_error *err);
     void (*close)(void *self);
 } qn_provider;
 
@@ -70,11 +89,12 @@ QN_NODISCARD qn_status qn_provider_open(const char *path, qn_provider *out, qn_e
 
 /**
  * Finds every tensor of a graph and checks its shape and type.
+ * @param loras [n_loras] adapters, for the weights that they change; outlive the weights
  * @return QN_OK; QN_E_NOT_FOUND; QN_E_SHAPE; QN_E_UNSUPPORTED (a type without a product); QN_E_NOMEM; each naming the
- *         tensor. On failure *out needs no clearing
+ *         tensor; as qn_lora_attach(). On failure *out needs no clearing
  */
-QN_NODISCARD qn_status qn_weights_find(const qn_provider *provider, const qn_graph *graph, qn_weights *out,
-                                       qn_error *err);
+QN_NODISCARD qn_status qn_weights_find(const qn_provider *provider, const qn_graph *graph, const qn_lora *const *loras,
+                                       uint64_t n_loras, qn_weights *out, qn_error *err);
 /** Frees what find made; the provider is the caller's. */
 void qn_weights_clear(qn_weights *weights);
 

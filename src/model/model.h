@@ -79,8 +79,8 @@ typedef struct qn_model_request {
 QN_NODISCARD qn_status qn_model_open(const qn_model_request *request, qn_model **out, qn_error *err);
 
 /**
- * Opens an adapter alone, as the tensors of a GGUF adapter file: of the base only config.json is read.
- * @param base_dir folder with the base's config.json
+ * Opens an adapter alone, as the tensors of a GGUF adapter file: of the base only config.json or a header is read.
+ * @param base_dir folder with the base's config.json, or its GGUF file
  * @return as above; QN_E_UNSUPPORTED listing what only merging can express (DoRA, trained tensors, biases)
  */
 QN_NODISCARD qn_status qn_model_open_adapter(const char *base_dir, const qn_adapter_ref *adapter, const char *name,

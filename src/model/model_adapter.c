@@ -23,8 +23,9 @@ static qn_status check_exportable(const qn_adapter *adapter, qn_error *err) {
         return QN_OK;
     }
     return qn_fail(err, QN_E_UNSUPPORTED,
-                   "%s: a GGUF adapter file holds low-rank pairs only, and this adapter has %llu other tensors (DoRA "
-                   "magnitudes, trained biases or modules): %s%s. Merge it instead: --preset merge-quantize",
+                   "%s: a GGUF adapter file, or an adapter at run time, is of low-rank pairs only, and this one has "
+                   "%llu other tensors (DoRA magnitudes, trained biases or modules): %s%s. Merge it instead: --preset "
+                   "merge-quantize, or run the base's Hugging Face folder with it",
                    adapter->dir, (unsigned long long)n, list, n > 5 ? ", …" : "");
 }
 
@@ -46,7 +47,8 @@ static qn_status add_pair(qn_model *model, const qn_adapter *adapter, const qn_a
     if (model->hparams.is_tied && strcmp(match.rule->gguf, "output.weight") == 0) {
         return qn_fail(err, QN_E_UNSUPPORTED,
                        "%s: changes '%s', which is the embedding in this model: its GGUF has no output "
-                       "matrix for an adapter file to change. Merge it instead: --preset merge-quantize",
+                       "matrix for an adapter to change. Merge it instead: --preset merge-quantize, or run the "
+                       "base's Hugging Face folder with it",
                        adapter->dir, part->module);
     }
     const uint64_t n_rows = match.rule->rows == QN_DIM_VOCAB ? 0 : qn_arch_dim(match.rule->rows, &model->hparams, 0);
@@ -78,7 +80,12 @@ static qn_status fill_adapter(qn_model *model, const qn_adapter_ref *ref, const 
                               qn_error *err) {
     const json_t *text = NULL;
     const qn_model_request request = {.adapters = ref, .n_adapters = 1, .job = job};
-    QN_TRY(qn_model_read_config(model, model->path, &text, err));
+    if (qn_is_file(model->path)) {
+        QN_TRY(qn_model_read_gguf(model, &request, true, err));
+        model->meta = qn_meta_new(model->arena); /* the file's own is the base's */
+    } else {
+        QN_TRY(qn_model_read_config(model, model->path, &text, err));
+    }
     QN_TRY(qn_model_open_adapters(model, &request, err));
     const qn_adapter *adapter = model->adapters[0];
     QN_TRY(check_exportable(adapter, err));

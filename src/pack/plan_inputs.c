@@ -1,112 +1,14 @@
 /* SPDX-License-Identifier: MIT */
-/* plan_inputs.c: from what the caller named to folders: base, checkpoint, adapters, names. */
+/* plan_inputs.c: what is packed and what it is called, from what the caller named. */
 #include "pack/plan.h"
 
-#include "base/worker.h"
+#include "model/model_inputs.h"
 
 #include <stdio.h>
 #include <string.h>
 
-enum { MAX_CONFIG_BYTES = 64 << 20 };
-
 static qn_status nomem(qn_error *err) {
     return qn_fail_nomem(err, "plan", 0);
-}
-
-/* A folder or a GGUF file as given, or a Hub name in the local cache. */
-static qn_status find_dir(qn_plan *plan, const char *name, const char **dir, qn_error *err) {
-    if (qn_is_dir(name) || qn_is_file(name)) {
-        *dir = qn_arena_string(plan->arena, name);
-        return *dir == NULL ? nomem(err) : QN_OK;
-    }
-    return qn_find_base(plan->arena, name, NULL, dir, err);
-}
-
-static qn_status add_adapter(qn_plan *plan, const char *dir, double strength, qn_error *err) {
-    qn_adapter_ref *ref = &plan->inputs.adapters[plan->inputs.n_adapters++];
-    ref->dir = qn_arena_string(plan->arena, dir);
-    ref->strength = strength;
-    return ref->dir == NULL ? nomem(err) : QN_OK;
-}
-
-/* Picks the run's checkpoint: an adapter to merge, or a whole model that takes the base's place. */
-static qn_status open_run(qn_plan *plan, const qn_pack_options *options, qn_error *err) {
-    qn_plan_inputs *in = &plan->inputs;
-    QN_TRY(qn_run_open(options->run, &in->run, err));
-    QN_TRY(qn_run_pick(in->run, options->checkpoint, &in->checkpoint, &in->checkpoint_why, err));
-    if (in->checkpoint->kind == QN_RUN_KIND_ADAPTER) {
-        return add_adapter(plan, in->checkpoint->dir, 1.0, err);
-    }
-    in->base_dir = in->checkpoint->dir;
-    return QN_OK;
-}
-
-/* The base as named, or as the first adapter's config names it. */
-static qn_status find_base(qn_plan *plan, const qn_pack_options *options, qn_error *err) {
-    qn_plan_inputs *in = &plan->inputs;
-    if (in->base_dir != NULL) { /* a full fine-tune: what BASE names helps out with vocabulary files */
-        return options->base == NULL ? QN_OK : find_dir(plan, options->base, &in->fallback_dir, err);
-    }
-    if (options->base != NULL) {
-        QN_TRY(find_dir(plan, options->base, &in->base_dir, err));
-        in->is_gguf = qn_is_file(in->base_dir);
-        return QN_OK;
-    }
-    if (in->n_adapters == 0) {
-        return qn_fail(err, QN_E_USAGE,
-                       "nothing to pack: name a base model's folder, a training run (--run) or an adapter "
-                       "(--adapter)");
-    }
-    const char *dir = in->adapters[0].dir;
-    const char *path = qn_path_join(plan->arena, dir, "adapter_config.json");
-    json_t *config = NULL;
-    if (path == NULL) {
-        return nomem(err);
-    }
-    QN_TRY(qn_json_load_object(path, MAX_CONFIG_BYTES, &config, err));
-    const char *name = qn_json_string(config, "base_model_name_or_path");
-    const qn_status status = name == NULL
-        ? qn_fail(err, QN_E_NOT_FOUND, "%s: does not name its base model; pass its folder: quern pack BASE", path)
-        : qn_find_base(plan->arena, name, dir, &in->base_dir, err);
-    json_decref(config);
-    return status;
-}
-
-/*
- * A merged or fine-tuned folder often lacks the vocabulary; the model it was made of, where its config names one that
- * is at hand, is asked then. Not finding it is no failure: nothing may be missing.
- */
-static qn_status find_fallback(qn_plan *plan, qn_error *err) {
-    qn_plan_inputs *in = &plan->inputs;
-    const char *path = qn_path_join(plan->arena, in->base_dir, "config.json");
-    json_t *config = NULL;
-    qn_error ignored;
-    if (path == NULL) {
-        return nomem(err);
-    }
-    if (in->is_gguf || in->fallback_dir != NULL ||
-        qn_json_load_object(path, MAX_CONFIG_BYTES, &config, &ignored) != QN_OK) {
-        return QN_OK;
-    }
-    const char *name = qn_json_string(config, "_name_or_path");
-    qn_status status = QN_OK;
-    if (name != NULL && name[0] != '\0') {
-        status = qn_find_base(plan->arena, name, in->base_dir, &in->fallback_dir, &ignored);
-    }
-    json_decref(config);
-    if (status != QN_OK) {
-        in->fallback_dir = NULL;
-    }
-    return status == QN_E_NOMEM ? nomem(err) : QN_OK;
-}
-
-/* What a person most likely meant when the folder named as BASE is an adapter. */
-static bool is_adapter_alone(const char *dir) {
-    qn_arena *arena = qn_arena_new();
-    const char *config = arena == NULL ? NULL : qn_path_join(arena, dir, "config.json");
-    const bool is_alone = config != NULL && qn_is_adapter_dir(dir) && !qn_is_file(config);
-    qn_arena_free(arena);
-    return is_alone;
 }
 
 /*
@@ -219,26 +121,28 @@ static qn_status name_outputs(qn_plan *plan, const qn_pack_options *options, qn_
 
 qn_status qn_plan_find_inputs(qn_plan *plan, const qn_pack_options *options, qn_job *job, qn_error *err) {
     qn_plan_inputs *in = &plan->inputs;
-    qn_pack_options wanted = *options;
-    in->adapters = qn_arena_array(plan->arena, options->n_adapters + 2, sizeof *in->adapters);
-    if (in->adapters == NULL) {
+    qn_model_inputs found = {0};
+    qn_adapter_ref *adapters = qn_arena_array(plan->arena, options->n_adapters, sizeof *adapters);
+    if (adapters == NULL) {
         return nomem(err);
     }
-    if (options->checkpoint != NULL && options->run == NULL) {
-        return qn_fail(err, QN_E_USAGE, "--checkpoint picks from a training run: pass --run too");
-    }
-    if (options->run != NULL) {
-        QN_TRY(open_run(plan, options, err));
-    }
-    if (options->base != NULL && is_adapter_alone(options->base)) {
-        qn_job_note(job, "%s is an adapter, not a model: it is merged into the base it names", options->base);
-        QN_TRY(add_adapter(plan, options->base, 1.0, err));
-        wanted.base = NULL;
-    }
     for (size_t i = 0; i < options->n_adapters; i++) {
-        QN_TRY(add_adapter(plan, options->adapters[i].dir, options->adapters[i].scale, err));
+        adapters[i] = (qn_adapter_ref){options->adapters[i].dir, options->adapters[i].scale};
     }
-    QN_TRY(find_base(plan, &wanted, err));
-    QN_TRY(find_fallback(plan, err));
+    const qn_input_request request = {.base = options->base,
+                                      .run = options->run,
+                                      .checkpoint = options->checkpoint,
+                                      .adapters = adapters,
+                                      .n_adapters = options->n_adapters};
+    const qn_status status = qn_model_find_inputs(&request, plan->arena, job, &found, err);
+    in->run = found.run; /* the plan's, also when this fails */
+    QN_TRY(status);
+    in->base_dir = found.base_dir;
+    in->is_gguf = found.is_file;
+    in->fallback_dir = found.fallback_dir;
+    in->adapters = found.adapters;
+    in->n_adapters = found.n_adapters;
+    in->checkpoint = found.checkpoint;
+    in->checkpoint_why = found.checkpoint_why;
     return name_outputs(plan, options, err);
 }

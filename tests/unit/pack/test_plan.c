@@ -131,7 +131,7 @@ static void test_usage(void **state) {
         const char *has;
     } rows[] = {
         {"checkpoint without run", {.checkpoint = "best"}, QN_E_USAGE, "--run"},
-        {"nothing", {.base = ""}, QN_E_USAGE, "nothing to pack"},
+        {"nothing", {.base = ""}, QN_E_USAGE, "no model is named"},
         {"unknown preset", {.preset = "best"}, QN_E_USAGE, "'best'"},
         {"unknown type", {.types = "Q4_KM"}, QN_E_USAGE, "Q4_K_M"},
         {"unknown outtype", {.outtype = "q8_0"}, QN_E_USAGE, "--outtype 'q8_0'"},
