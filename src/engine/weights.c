@@ -7,9 +7,9 @@
  */
 #include "engine/weights.h"
 
-#include "container/gguf.h"
 #include "dtype/codec.h"
 #include "dtype/matmul.h"
+#include "model/model.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -39,7 +39,7 @@ static void close_archive(void *self) {
 
 qn_status qn_provider_open(const char *path, qn_provider *out, qn_error *err) {
     qn_archive *archive = NULL;
-    QN_TRY(qn_gguf_open(path, &archive, err));
+    QN_TRY(qn_model_open_file(&(qn_model_request){.dir = path}, &archive, err));
     *out = (qn_provider){.self = archive,
                          .where = qn_file_path(qn_archive_file_at(archive, 0)),
                          .meta = qn_archive_meta(archive),
