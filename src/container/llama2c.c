@@ -42,34 +42,22 @@ typedef struct part {
 } part;
 
 static const part legacy_parts[] = {
-    {"token_embd.weight", VOCAB, EMBD},
-    {"blk.%.attn_norm.weight", ONE, EMBD},
-    {"blk.%.attn_q.weight", EMBD, EMBD},
-    {"blk.%.attn_k.weight", KV, EMBD},
-    {"blk.%.attn_v.weight", KV, EMBD},
-    {"blk.%.attn_output.weight", EMBD, EMBD},
-    {"blk.%.ffn_norm.weight", ONE, EMBD},
-    {"blk.%.ffn_gate.weight", FF, EMBD},
-    {"blk.%.ffn_down.weight", EMBD, FF},
-    {"blk.%.ffn_up.weight", FF, EMBD},
-    {"output_norm.weight", ONE, EMBD},
-    {NULL, CTX, HEAD}, /* cosines and sines of the rotary angles */
+    {"token_embd.weight", VOCAB, EMBD},   {"blk.%.attn_norm.weight", ONE, EMBD},
+    {"blk.%.attn_q.weight", EMBD, EMBD},  {"blk.%.attn_k.weight", KV, EMBD},
+    {"blk.%.attn_v.weight", KV, EMBD},    {"blk.%.attn_output.weight", EMBD, EMBD},
+    {"blk.%.ffn_norm.weight", ONE, EMBD}, {"blk.%.ffn_gate.weight", FF, EMBD},
+    {"blk.%.ffn_down.weight", EMBD, FF},  {"blk.%.ffn_up.weight", FF, EMBD},
+    {"output_norm.weight", ONE, EMBD},    {NULL, CTX, HEAD}, /* cosines and sines of the rotary angles */
     {"output.weight", VOCAB, EMBD},
 };
 
 static const part parts[] = {
-    {"blk.%.attn_norm.weight", ONE, EMBD},
-    {"blk.%.ffn_norm.weight", ONE, EMBD},
-    {"output_norm.weight", ONE, EMBD},
-    {"token_embd.weight", VOCAB, EMBD},
-    {"blk.%.attn_q.weight", EMBD, EMBD},
-    {"blk.%.attn_k.weight", KV, EMBD},
-    {"blk.%.attn_v.weight", KV, EMBD},
-    {"blk.%.attn_output.weight", EMBD, EMBD},
-    {"blk.%.ffn_gate.weight", FF, EMBD},
-    {"blk.%.ffn_down.weight", EMBD, FF},
-    {"blk.%.ffn_up.weight", FF, EMBD},
-    {"output.weight", VOCAB, EMBD},
+    {"blk.%.attn_norm.weight", ONE, EMBD}, {"blk.%.ffn_norm.weight", ONE, EMBD},
+    {"output_norm.weight", ONE, EMBD},     {"token_embd.weight", VOCAB, EMBD},
+    {"blk.%.attn_q.weight", EMBD, EMBD},   {"blk.%.attn_k.weight", KV, EMBD},
+    {"blk.%.attn_v.weight", KV, EMBD},     {"blk.%.attn_output.weight", EMBD, EMBD},
+    {"blk.%.ffn_gate.weight", FF, EMBD},   {"blk.%.ffn_down.weight", EMBD, FF},
+    {"blk.%.ffn_up.weight", FF, EMBD},     {"output.weight", VOCAB, EMBD},
 };
 
 static uint64_t width_of(const qn_llama2c_header *h, width w) {

@@ -94,8 +94,8 @@ static const char *name_of(qn_arena *arena, const char *path) {
     return name;
 }
 
-static qn_status describe_llama2c(const qn_model_request *request, const qn_llama2c_header *header,
-                                  qn_archive *archive, qn_error *err) {
+static qn_status describe_llama2c(const qn_model_request *request, const qn_llama2c_header *header, qn_archive *archive,
+                                  qn_error *err) {
     qn_arena *arena = qn_archive_arena(archive);
     qn_meta *meta = qn_archive_own_meta(archive);
     const qn_arch *arch = qn_arch_by_name("llama");
