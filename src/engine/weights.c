@@ -131,12 +131,15 @@ static qn_status find_matrix(finder *f, const char *name, uint64_t rows, uint64_
     }
     QN_TRY(qn_row_size(type, cols, &row_bytes, err));
     char *kept = qn_arena_string(f->weights->arena, name);
-    if (kept == NULL) {
+    qn_weight_range *range = qn_arena_array(f->weights->arena, 1, sizeof *range);
+    if (kept == NULL || range == NULL) {
         return qn_fail_nomem(err, "names", sizeof f->name);
     }
     *out = (qn_weight){
         .name = kept, .type = type, .n_rows = qn_shape_rows(&shape), .n_cols = cols, .bytes = bytes, .bias = NULL};
-    f->weights->size_bytes += out->n_rows * row_bytes;
+    *range = (qn_weight_range){f->weights->ranges, bytes, out->n_rows * row_bytes};
+    f->weights->ranges = range;
+    f->weights->size_bytes += range->size_bytes;
     f->weights->n_elements += out->n_rows * out->n_cols;
     return QN_OK;
 }

@@ -99,8 +99,8 @@ QN_NODISCARD qn_status qn_model_open_adapter(const char *base_dir, const qn_adap
 QN_NODISCARD qn_status qn_model_open_hf(const qn_model_request *request, qn_model **out, qn_error *err);
 
 /**
- * Opens a file that holds a whole model, as an archive with GGUF's tensor names and metadata: a GGUF file (or one of its
- * shards), or llama2.c's .bin with the tokenizer beside it (tok<number of tokens>.bin, tokenizer.bin, or any tok….bin).
+ * Opens a file that holds a whole model, as an archive with GGUF's tensor names and metadata: a GGUF file (or one of
+ * its shards), or llama2.c's .bin with the tokenizer beside it: tok<number of tokens>.bin, tokenizer.bin, any tok*.bin.
  * @param request dir is the file; of the rest, name, without_vocab and job count, for llama2.c
  * @return as qn_gguf_open(); QN_E_NOT_FOUND also for a missing tokenizer
  */

@@ -112,8 +112,8 @@ static qn_status open_file(subject *s, qn_error *err) {
     } else {
         return qn_fail(
             err, QN_E_UNSUPPORTED,
-            "%s: is neither a GGUF, nor a safetensors, nor a llama2.c file: give one of these, a model folder or an adapter "
-            "folder",
+            "%s: is neither a GGUF, nor a safetensors, nor a llama2.c file: give one of these, a model folder or an "
+            "adapter folder",
             s->path);
     }
     s->meta = qn_archive_meta(s->archive);

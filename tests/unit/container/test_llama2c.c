@@ -5,8 +5,8 @@
 #include "assemble.h"
 #include "container/llama2c.h"
 
-/* dim 4, hidden_dim 6, 1 layer, 2 heads, 1 key/value head, 3 tokens, context 5. Floats: 12 embedding; 4; 16 q, 8 k, 8 v,
- * 16 output; 4; 24, 24, 24; 4; 10 angles: 154, or 144 without the angles; 12 for an output matrix. */
+/* dim 4, hidden_dim 6, 1 layer, 2 heads, 1 key/value head, 3 tokens, context 5. Floats: 12 embedding; 4; 16 q, 8 k,
+ * 8 v, 16 output; 4; 24, 24, 24; 4; 10 angles: 154, or 144 without the angles; 12 for an output matrix. */
 #define NUMBERS "u:4 u:6 u:1 u:2 u:1 u:3 u:5 "
 #define UNTIED "u:4 u:6 u:1 u:2 u:1 u:0xFFFFFFFD u:5 "
 #define VERSION_1 "u:0x616b3432 u:1 "
