@@ -75,17 +75,22 @@ typedef struct qn_chat_stats {
     qn_chat_end end;
 } qn_chat_stats;
 
-/** Where memory went, in bytes. */
+/** Where memory went, in bytes, and how it got there. What the system does not tell is 0. */
 typedef struct qn_chat_memory {
-    uint64_t weights;  /**< matrices in their own types: mapped, but for those encoded */
-    uint64_t encoded;  /**< weights of a folder, in memory; 0 for a file */
-    uint64_t adapters; /**< factors of adapters that are added at run time, float32 */
-    uint64_t vectors;  /**< norms and biases in float32 */
-    uint64_t kv;       /**< keys and values of the whole context */
-    uint64_t compute;  /**< activations */
-    uint64_t resident; /**< of the process, now; 0 where it cannot be told */
-    uint64_t as_f16;   /**< what the weights would take in F16 */
-    uint64_t n_ctx;    /**< tokens of context they are for */
+    uint64_t weights;          /**< matrices in their own types: mapped, but for those encoded */
+    uint64_t weights_resident; /**< of them in memory now */
+    uint64_t encoded;          /**< weights of a folder, in memory; 0 for a file */
+    uint64_t adapters;         /**< factors of adapters that are added at run time, float32 */
+    uint64_t vectors;          /**< norms and biases in float32 */
+    uint64_t kv;               /**< keys and values of the whole context */
+    uint64_t kv_resident;      /**< of them in memory now: as many as there were tokens for */
+    uint64_t compute;          /**< activations */
+    uint64_t resident;         /**< of the process, now; the weights it has touched are among it */
+    uint64_t peak;             /**< of the process, at most so far */
+    uint64_t as_f16;           /**< what the weights would take in F16 */
+    uint64_t n_ctx;            /**< tokens of context they are for */
+    double load_seconds;       /**< that opening took */
+    uint64_t disk_bytes;       /**< read from disks since then; what was in the page cache is not */
 } qn_chat_memory;
 
 /** An open conversation. One thread at a time, but for qn_chat_stop(). */

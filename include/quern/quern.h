@@ -3,6 +3,7 @@
 #ifndef QUERN_QUERN_H
 #define QUERN_QUERN_H
 
+#include "quern/bench.h"
 #include "quern/chat.h"
 #include "quern/dtype.h"
 #include "quern/event.h"

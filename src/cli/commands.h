@@ -41,6 +41,7 @@ extern const qn_command qn_export_command;     /**< export_command.c */
 extern const qn_command qn_split_command;      /**< split_command.c */
 extern const qn_command qn_join_command;       /**< join_command.c */
 extern const qn_command qn_run_command;        /**< run_command.c */
+extern const qn_command qn_bench_command;      /**< bench_command.c */
 extern const qn_command qn_inspect_command;    /**< inspect_command.c */
 extern const qn_command qn_compare_command;    /**< compare_command.c */
 extern const qn_command qn_runs_command;       /**< runs_command.c */

@@ -133,15 +133,20 @@ static void print_numbers(const talk *t) {
                   rate_of(s->n_prompt, s->prompt_seconds), s->n_reused > 0 ? " (what was read before is kept)" : "");
     qn_print_fact(&to, "answer", "%llu tokens, %.1f tokens/s", (unsigned long long)s->n_answer,
                   rate_of(s->n_answer, s->answer_seconds));
-    qn_print_fact(&to, "weights", "%s %s, in F16 they would take %s", qn_human_size(m.weights).text,
-                  m.encoded > 0 ? "in memory" : "mapped", qn_human_size(m.as_f16).text);
+    qn_print_fact(&to, "load", "%s, %s read from disk since", qn_human_seconds(m.load_seconds).text,
+                  qn_human_size(m.disk_bytes).text);
+    qn_print_fact(&to, "weights", "%s %s, %s in memory; in F16 they would take %s", qn_human_size(m.weights).text,
+                  m.encoded > 0 ? "encoded" : "mapped", qn_human_size(m.weights_resident).text,
+                  qn_human_size(m.as_f16).text);
     if (m.adapters > 0) {
         qn_print_fact(&to, "adapters", "%s in F32, added as they run", qn_human_size(m.adapters).text);
     }
-    qn_print_fact(&to, "context", "%s for keys and values of %llu tokens, %s for computing", qn_human_size(m.kv).text,
-                  (unsigned long long)m.n_ctx, qn_human_size(m.compute + m.vectors).text);
+    qn_print_fact(&to, "context", "%s for keys and values of %llu tokens, %s in use", qn_human_size(m.kv).text,
+                  (unsigned long long)m.n_ctx, qn_human_size(m.kv_resident).text);
+    qn_print_fact(&to, "computing", "%s", qn_human_size(m.compute + m.vectors).text);
     if (m.resident > 0) {
-        qn_print_fact(&to, "resident", "%s of all that is in memory now", qn_human_size(m.resident).text);
+        qn_print_fact(&to, "resident", "%s of all that is in memory now, %s at most", qn_human_size(m.resident).text,
+                      qn_human_size(m.peak).text);
     }
 }
 
@@ -150,17 +155,24 @@ static const char *end_name(qn_chat_end end) {
     return names[end];
 }
 
+static json_t *memory_json(const qn_chat_memory *m) {
+    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "weights_bytes",
+                     (json_int_t)m->weights, "weights_resident_bytes", (json_int_t)m->weights_resident, "encoded_bytes",
+                     (json_int_t)m->encoded, "adapters_bytes", (json_int_t)m->adapters, "vectors_bytes",
+                     (json_int_t)m->vectors, "kv_bytes", (json_int_t)m->kv, "kv_resident_bytes",
+                     (json_int_t)m->kv_resident, "compute_bytes", (json_int_t)m->compute, "resident_bytes",
+                     (json_int_t)m->resident, "peak_bytes", (json_int_t)m->peak, "f16_bytes", (json_int_t)m->as_f16,
+                     "n_ctx", (json_int_t)m->n_ctx);
+}
+
 static qn_status print_json(const talk *t, const qn_chat_stats *s, qn_error *err) {
     const qn_chat_memory m = qn_chat_memory_of(t->chat);
-    json_t *o = json_pack(
-        "{s:o?, s:s, s:{s:I, s:I, s:f}, s:{s:I, s:f}, s:{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}}", "answer",
-        qn_json_text(t->answer.data == NULL ? "" : (const char *)t->answer.data, t->answer.len), "end",
-        end_name(s->end), "prompt", "n_tokens", (json_int_t)s->n_prompt, "n_reused", (json_int_t)s->n_reused, "seconds",
-        s->prompt_seconds, "generation", "n_tokens", (json_int_t)s->n_answer, "seconds", s->answer_seconds, "memory",
-        "weights_bytes", (json_int_t)m.weights, "encoded_bytes", (json_int_t)m.encoded, "adapters_bytes",
-        (json_int_t)m.adapters, "vectors_bytes", (json_int_t)m.vectors, "kv_bytes", (json_int_t)m.kv,
-        "compute_bytes", (json_int_t)m.compute, "resident_bytes", (json_int_t)m.resident, "f16_bytes",
-        (json_int_t)m.as_f16, "n_ctx", (json_int_t)m.n_ctx);
+    json_t *o = json_pack("{s:o?, s:s, s:{s:I, s:I, s:f}, s:{s:I, s:f}, s:o?, s:{s:f, s:I}}", "answer",
+                          qn_json_text(t->answer.data == NULL ? "" : (const char *)t->answer.data, t->answer.len),
+                          "end", end_name(s->end), "prompt", "n_tokens", (json_int_t)s->n_prompt, "n_reused",
+                          (json_int_t)s->n_reused, "seconds", s->prompt_seconds, "generation", "n_tokens",
+                          (json_int_t)s->n_answer, "seconds", s->answer_seconds, "memory", memory_json(&m), "load",
+                          "seconds", m.load_seconds, "disk_bytes", (json_int_t)m.disk_bytes);
     char *text = o == NULL ? NULL : qn_json_dump(o, JSON_INDENT(2) | JSON_REAL_PRECISION(9));
     json_decref(o);
     if (text == NULL) {

@@ -66,7 +66,7 @@ const qn_file *qn_archive_file_at(const qn_archive *archive, uint64_t i); /**< F
  */
 QN_NODISCARD qn_status qn_archive_map(qn_archive *archive, const qn_archive_tensor *tensor, const unsigned char **bytes,
                                       qn_error *err);
-/** "gguf" or "safetensors". */
+/** "gguf", "safetensors" or "llama2.c". */
 const char *qn_archive_format(const qn_archive *archive);
 
 /* For the format readers (gguf.c, safetensors.c): */

@@ -9,6 +9,7 @@
 
 #include "base/buffer.h"
 #include "base/json.h"
+#include "base/residence.h"
 #include "engine/chat_model.h"
 #include "engine/sampler.h"
 #include "text/chat_render.h"
@@ -19,7 +20,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
 struct qn_chat {
     qn_chat_model model; /* what the engine borrows */
@@ -34,6 +34,8 @@ struct qn_chat {
     const char **stops;
     size_t n_stops;
     uint64_t n_predict;
+    double load_seconds;
+    uint64_t disk_bytes; /* that the process had read from disks before the model was opened */
     atomic_bool is_stopped;
 };
 
@@ -88,35 +90,11 @@ static qn_sampling sampling_of(const qn_chat_sampling *s) {
 
 /* ---- Opening ---- */
 
-/* Bytes of memory that can be had without swapping; 0 when the system does not say. */
-static uint64_t available_bytes(void) {
-    FILE *file = fopen("/proc/meminfo", "r");
-    char line[128];
-    unsigned long long kib = 0;
-    while (file != NULL && fgets(line, sizeof line, file) != NULL && sscanf(line, "MemAvailable: %llu kB", &kib) != 1) {
-    }
-    if (file != NULL) {
-        (void)fclose(file);
-    }
-    return (uint64_t)kib * 1024;
-}
-
-static uint64_t resident_bytes(void) {
-    FILE *file = fopen("/proc/self/statm", "r");
-    unsigned long long total = 0;
-    unsigned long long resident = 0;
-    const bool is_read = file != NULL && fscanf(file, "%llu %llu", &total, &resident) == 2;
-    if (file != NULL) {
-        (void)fclose(file);
-    }
-    return is_read ? (uint64_t)resident * (uint64_t)sysconf(_SC_PAGESIZE) : 0;
-}
-
 /* Keys and values are written to sooner or later, so they must have room; mapped weights can be read again. */
 static qn_status check_memory(const qn_chat *chat, qn_error *err) {
     const uint64_t kv = qn_engine_kv_bytes(chat->engine);
     const uint64_t n_ctx = qn_engine_n_ctx(chat->engine);
-    const uint64_t available = available_bytes();
+    const uint64_t available = qn_available_bytes();
     if (available == 0 || kv <= available) {
         return QN_OK;
     }
@@ -158,7 +136,7 @@ static qn_status open_chat(qn_chat *chat, const qn_chat_options *options, qn_job
         return qn_fail_nomem(err, "a conversation", 0);
     }
     QN_TRY(keep_stops(chat, options, err));
-    QN_TRY(qn_chat_model_open(options, available_bytes(), job, &chat->model, &chat->engine, err));
+    QN_TRY(qn_chat_model_open(options, qn_available_bytes(), job, &chat->model, &chat->engine, err));
     QN_TRY(check_memory(chat, err));
     QN_TRY(qn_tokenizer_new(qn_engine_meta(chat->engine), &chat->tokenizer, err));
     const uint64_t n_vocab = qn_engine_n_vocab(chat->engine);
@@ -178,7 +156,10 @@ qn_status qn_chat_open(const qn_chat_options *options, qn_job *job, qn_chat **ou
         return qn_fail_nomem(err, "a conversation", sizeof *chat);
     }
     atomic_init(&chat->is_stopped, false);
+    const double start = seconds_now();
+    chat->disk_bytes = qn_disk_bytes();
     const qn_status status = open_chat(chat, options, job, err);
+    chat->load_seconds = seconds_now() - start;
     if (status != QN_OK) {
         qn_chat_free(chat);
         return status;
@@ -433,15 +414,22 @@ qn_status qn_chat_reset(qn_chat *chat, const char *system, qn_error *err) {
 
 qn_chat_memory qn_chat_memory_of(const qn_chat *chat) {
     const qn_engine_memory m = qn_engine_memory_of(chat->engine);
+    const uint64_t resident = qn_resident_bytes();
+    const uint64_t peak = qn_memory_peak(); /* which the system brings up to date less often */
     return (qn_chat_memory){
         .weights = m.weights,
+        .weights_resident = m.weights_resident,
         .encoded = m.encoded,
         .adapters = m.adapters,
         .vectors = m.vectors,
         .kv = m.kv,
+        .kv_resident = qn_sequence_resident(chat->sequence),
         .compute = m.compute,
-        .resident = resident_bytes(),
+        .resident = resident,
+        .peak = peak > resident ? peak : resident,
         .as_f16 = m.as_f16,
         .n_ctx = qn_engine_n_ctx(chat->engine),
+        .load_seconds = chat->load_seconds,
+        .disk_bytes = qn_disk_bytes() - chat->disk_bytes,
     };
 }

@@ -60,10 +60,11 @@ static qn_status find_inputs(opener *o, qn_error *err) {
 static qn_status open_file(const opener *o, qn_provider *provider, qn_error *err) {
     const char *path = o->out->inputs.base_dir;
     if (o->options->type != NULL) {
-        return qn_fail(err, QN_E_USAGE,
-                       "%s: is a file, whose weights stay as they are: -t is for folders; `quern quantize` makes a file "
-                       "of another type",
-                       path);
+        return qn_fail(
+            err, QN_E_USAGE,
+            "%s: is a file, whose weights stay as they are: -t is for folders; `quern quantize` makes a file "
+            "of another type",
+            path);
     }
     return qn_provider_open(path, provider, err);
 }

@@ -3,6 +3,7 @@
 #include "engine/engine.h"
 
 #include "base/checked.h"
+#include "base/residence.h"
 #include "dtype/codec.h"
 #include "dtype/matmul.h"
 #include "engine/engine_parts.h"
@@ -260,12 +261,33 @@ uint64_t qn_engine_kv_bytes(const qn_engine *engine) {
                                                                                                      : UINT64_MAX;
 }
 
+static uint64_t bytes_of(const qn_weight *w) {
+    uint64_t row_bytes = 0;
+    return w->bytes == NULL || qn_row_size(w->type, w->n_cols, &row_bytes, NULL) != QN_OK ? 0 : w->n_rows * row_bytes;
+}
+
+/* All matrices but the tables that one row is taken from. */
+uint64_t qn_engine_token_bytes(const qn_engine *engine) {
+    const qn_weights *w = &engine->weights;
+    const bool is_tied = w->output.bytes == w->embd.bytes;
+    return w->size_bytes - (is_tied ? 0 : bytes_of(&w->embd)) - bytes_of(&w->positions);
+}
+
+static uint64_t resident_weights(const qn_engine *engine) {
+    uint64_t bytes = 0;
+    for (const qn_weight_range *r = engine->weights.ranges; r != NULL; r = r->next) {
+        bytes += qn_resident_within(r->bytes, r->size_bytes);
+    }
+    return bytes;
+}
+
 qn_engine_memory qn_engine_memory_of(const qn_engine *engine) {
     uint64_t adapters = 0;
     for (uint64_t i = 0; i < engine->n_loras; i++) {
         adapters += engine->loras[i]->size_bytes;
     }
     return (qn_engine_memory){.weights = engine->weights.size_bytes,
+                              .weights_resident = resident_weights(engine),
                               .encoded = engine->provider.memory_bytes,
                               .adapters = adapters,
                               .as_f16 = 2 * engine->weights.n_elements,

@@ -28,13 +28,14 @@ typedef struct qn_sequence qn_sequence;
 
 /** Where memory went, in bytes. */
 typedef struct qn_engine_memory {
-    uint64_t weights;  /**< matrices in their types, mapped but for what is encoded */
-    uint64_t encoded;  /**< weights in memory of the provider's own: 0 for a mapped file */
-    uint64_t adapters; /**< factors of adapters, in float32 */
-    uint64_t as_f16;   /**< what they would take in F16 */
-    uint64_t vectors;  /**< norms, biases and rope factors in float32 */
-    uint64_t kv;       /**< keys and values of all sequences that there are; the system gives pages as they fill */
-    uint64_t compute;  /**< activations of a batch and the back end's scratch */
+    uint64_t weights;          /**< matrices in their types, mapped but for what is encoded */
+    uint64_t weights_resident; /**< of them in memory now */
+    uint64_t encoded;          /**< weights in memory of the provider's own: 0 for a mapped file */
+    uint64_t adapters;         /**< factors of adapters, in float32 */
+    uint64_t as_f16;           /**< what they would take in F16 */
+    uint64_t vectors;          /**< norms, biases and rope factors in float32 */
+    uint64_t kv;      /**< keys and values of all sequences that there are; the system gives pages as they fill */
+    uint64_t compute; /**< activations of a batch and the back end's scratch */
 } qn_engine_memory;
 
 /**
@@ -60,6 +61,7 @@ const qn_meta *qn_engine_meta(const qn_engine *engine);        /**< GGUF metadat
 uint64_t qn_engine_n_vocab(const qn_engine *engine);           /**< Logits a token. */
 uint64_t qn_engine_n_ctx(const qn_engine *engine);             /**< Tokens of a sequence. */
 uint64_t qn_engine_kv_bytes(const qn_engine *engine);          /**< Bytes of one full sequence. */
+uint64_t qn_engine_token_bytes(const qn_engine *engine);       /**< Bytes of weights read to compute one token. */
 qn_engine_memory qn_engine_memory_of(const qn_engine *engine); /**< Where memory went. */
 
 /**
@@ -76,6 +78,8 @@ void qn_engine_observe(qn_engine *engine, qn_input_fn *fn, void *user);
 QN_NODISCARD qn_status qn_sequence_new(qn_engine *engine, qn_sequence **out, qn_error *err);
 /** Accepts NULL. */
 void qn_sequence_free(qn_sequence *sequence);
+/** Bytes of its keys and values that are in memory now: pages come as they are written to. */
+uint64_t qn_sequence_resident(const qn_sequence *sequence);
 /** Tokens in it. */
 uint64_t qn_sequence_length(const qn_sequence *sequence);
 /** Forgets all tokens but the first n; nothing happens when there are no more than that. */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* sequence.c: the keys and values of one sequence. */
+#include "base/residence.h"
 #include "engine/engine_parts.h"
 
 #include <inttypes.h>
@@ -41,6 +42,11 @@ void qn_sequence_free(qn_sequence *sequence) {
         sequence->engine->kv_bytes_in_use -= qn_engine_kv_bytes(sequence->engine);
         free(sequence);
     }
+}
+
+uint64_t qn_sequence_resident(const qn_sequence *sequence) {
+    const uint64_t half = qn_engine_kv_bytes(sequence->engine) / 2;
+    return qn_resident_within(sequence->kv.keys, half) + qn_resident_within(sequence->kv.values, half);
 }
 
 uint64_t qn_sequence_length(const qn_sequence *sequence) {

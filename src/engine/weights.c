@@ -7,10 +7,10 @@
  */
 #include "engine/weights.h"
 
-#include "container/gguf.h"
 #include "dtype/codec.h"
 #include "dtype/matmul.h"
 #include "engine/lora.h"
+#include "model/model.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -40,7 +40,7 @@ static void close_archive(void *self) {
 
 qn_status qn_provider_open(const char *path, qn_provider *out, qn_error *err) {
     qn_archive *archive = NULL;
-    QN_TRY(qn_gguf_open(path, &archive, err));
+    QN_TRY(qn_model_open_file(&(qn_model_request){.dir = path}, &archive, err));
     *out = (qn_provider){.self = archive,
                          .where = qn_file_path(qn_archive_file_at(archive, 0)),
                          .meta = qn_archive_meta(archive),
@@ -152,7 +152,8 @@ static qn_status find_matrices(finder *f, const char *name, uint64_t n_experts, 
     }
     QN_TRY(qn_row_size(type, cols, &row_bytes, err));
     char *kept = qn_arena_string(f->weights->arena, name);
-    if (kept == NULL) {
+    qn_weight_range *range = qn_arena_array(f->weights->arena, 1, sizeof *range);
+    if (kept == NULL || range == NULL) {
         return qn_fail_nomem(err, "names", sizeof f->name);
     }
     *out = (qn_weight){.name = kept,
@@ -161,7 +162,9 @@ static qn_status find_matrices(finder *f, const char *name, uint64_t n_experts, 
                        .n_rows = n_experts == 0 ? qn_shape_rows(&shape) : rows,
                        .n_cols = cols,
                        .bytes = bytes};
-    f->weights->size_bytes += qn_shape_rows(&shape) * row_bytes;
+    *range = (qn_weight_range){f->weights->ranges, bytes, qn_shape_rows(&shape) * row_bytes};
+    f->weights->ranges = range;
+    f->weights->size_bytes += range->size_bytes;
     f->weights->n_elements += qn_shape_rows(&shape) * cols;
     return QN_OK;
 }

@@ -67,6 +67,13 @@ typedef struct qn_provider {
     void (*close)(void *self);
 } qn_provider;
 
+/** A matrix's bytes; one of a list. */
+typedef struct qn_weight_range {
+    const struct qn_weight_range *next;
+    const void *bytes;
+    uint64_t size_bytes;
+} qn_weight_range;
+
 /** All of them. */
 typedef struct qn_weights {
     qn_arena *arena;
@@ -79,6 +86,7 @@ typedef struct qn_weights {
     const float *rope_factors;       /**< [n_rot / 2] or NULL: for any context */
     const float *rope_factors_long;  /**< [n_rot / 2] or NULL: for contexts beyond the original one */
     const float *rope_factors_short; /**< [n_rot / 2] or NULL: for others */
+    const qn_weight_range *ranges;   /**< where all matrices are */
     uint64_t size_bytes;             /**< of all matrices, in their types */
     uint64_t n_elements;             /**< of all matrices */
     uint64_t vector_bytes;           /**< of norms, biases and factors, kept in float32 */

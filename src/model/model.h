@@ -51,7 +51,8 @@ typedef struct qn_adapter_ref {
 
 /** What to open. All borrowed. */
 typedef struct qn_model_request {
-    const char *dir; /**< Hugging Face folder with config.json and weights, or a GGUF file (or one of its shards) */
+    const char *dir; /**< Hugging Face folder with config.json and weights, a GGUF file (or one of its shards), or
+                          llama2.c's .bin */
     const qn_adapter_ref *adapters;
     uint64_t n_adapters;
     const char *const *extra_dirs; /**< searched for vocabulary files before dir (checkpoint, run) */
@@ -97,7 +98,15 @@ QN_NODISCARD qn_status qn_model_open_adapter(const char *base_dir, const qn_adap
  */
 QN_NODISCARD qn_status qn_model_open_hf(const qn_model_request *request, qn_model **out, qn_error *err);
 
-/** Opens a GGUF file or shards: tensors and metadata as they are. */
+/**
+ * Opens a file that holds a whole model, as an archive with GGUF's tensor names and metadata: a GGUF file (or one of
+ * its shards), or llama2.c's .bin with the tokenizer beside it: tok<number of tokens>.bin, tokenizer.bin, any tok*.bin.
+ * @param request dir is the file; of the rest, name, without_vocab and job count, for llama2.c
+ * @return as qn_gguf_open(); QN_E_NOT_FOUND also for a missing tokenizer
+ */
+QN_NODISCARD qn_status qn_model_open_file(const qn_model_request *request, qn_archive **out, qn_error *err);
+
+/** Opens a GGUF or llama2.c file, or shards: tensors and metadata as they are, without llama2.c's vocabulary. */
 QN_NODISCARD qn_status qn_model_open_gguf(const char *path, qn_model **out, qn_error *err);
 
 /** Opens a GGUF file, or a folder by qn_model_open() without adapters and vocabulary. */

@@ -9,7 +9,6 @@
 #include "model/model_parts.h"
 
 #include "base/worker.h"
-#include "container/gguf.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -55,7 +54,8 @@ static qn_status add_all_raw(qn_model *model, qn_error *err) {
 qn_status qn_model_open_gguf(const char *path, qn_model **out, qn_error *err) {
     qn_model *model = NULL;
     QN_TRY(qn_model_new(path, &model, err));
-    qn_status status = qn_gguf_open(path, &model->archive, err);
+    const qn_model_request request = {.dir = path, .without_vocab = true};
+    qn_status status = qn_model_open_file(&request, &model->archive, err);
     if (status == QN_OK) {
         copy_meta(model);
         status = add_all_raw(model, err);
@@ -72,7 +72,7 @@ qn_status qn_model_open_gguf(const char *path, qn_model **out, qn_error *err) {
 }
 
 qn_status qn_model_read_gguf(qn_model *model, const qn_model_request *request, bool needs_arch, qn_error *err) {
-    QN_TRY(qn_gguf_open(model->path, &model->archive, err));
+    QN_TRY(qn_model_open_file(request, &model->archive, err));
     copy_meta(model);
     qn_meta_remove(&model->meta, "general.alignment"); /* of the file that was read */
     QN_TRY(qn_model_override(model, request, err));

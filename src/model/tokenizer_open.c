@@ -2,7 +2,7 @@
 /* tokenizer_open.c: the public tokenizer: opened from a GGUF file's metadata, or from a folder's tokenizer files. */
 #include "arch/arch.h"
 #include "base/json.h"
-#include "container/gguf.h"
+#include "model/model.h"
 #include "text/tokenizer.h"
 #include "text/vocabulary.h"
 
@@ -12,7 +12,7 @@ static const uint64_t MAX_CONFIG_BYTES = (uint64_t)64 << 20;
 
 static qn_status open_file(const char *path, qn_tokenizer **out, qn_error *err) {
     qn_archive *archive = NULL;
-    QN_TRY(qn_gguf_open(path, &archive, err));
+    QN_TRY(qn_model_open_file(&(qn_model_request){.dir = path}, &archive, err));
     const qn_status status = qn_tokenizer_new(qn_archive_meta(archive), out, err);
     qn_archive_close(archive);
     return status == QN_OK ? status : qn_fail_at(err, status, "%s", path);

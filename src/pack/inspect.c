@@ -7,6 +7,7 @@
 #include "quern/inspect.h"
 
 #include "container/gguf.h"
+#include "container/llama2c.h"
 #include "container/safetensors.h"
 #include "model/model.h"
 #include "pack/inspect_meta.h"
@@ -75,6 +76,20 @@ static bool ends(const char *text, const char *suffix) {
     return n >= k && strcmp(text + n - k, suffix) == 0;
 }
 
+/* As open_model() does with a folder: told without its vocabulary when that cannot be read. */
+static qn_status open_llama2c(subject *s, qn_error *err) {
+    qn_model_request request = {.dir = s->path};
+    qn_error first;
+    s->kind = "llama2.c";
+    if (qn_model_open_file(&request, &s->archive, &first) != QN_OK) {
+        request.without_vocab = true;
+        QN_TRY(qn_model_open_file(&request, &s->archive, err));
+        memcpy(s->note, first.message, sizeof s->note);
+    }
+    s->meta = qn_archive_meta(s->archive);
+    return QN_OK;
+}
+
 /* Tells the format by its first bytes; a name decides only where they say nothing, so that the reader complains. */
 static qn_status open_file(subject *s, qn_error *err) {
     qn_file *file = NULL;
@@ -89,14 +104,17 @@ static qn_status open_file(subject *s, qn_error *err) {
     if (memcmp(head, "GGUF", 4) == 0 || ends(s->path, ".gguf")) {
         s->kind = "gguf";
         QN_TRY(qn_gguf_open(s->path, &s->archive, err));
+    } else if (qn_is_llama2c(s->path)) {
+        return open_llama2c(s, err);
     } else if (head[8] == '{' || ends(s->path, ".safetensors")) {
         s->kind = "safetensors";
         QN_TRY(qn_safetensors_open(s->path, &s->archive, err));
     } else {
-        return qn_fail(err, QN_E_UNSUPPORTED,
-                       "%s: is neither a GGUF nor a safetensors file: give one of these, a model folder or an adapter "
-                       "folder",
-                       s->path);
+        return qn_fail(
+            err, QN_E_UNSUPPORTED,
+            "%s: is neither a GGUF, nor a safetensors, nor a llama2.c file: give one of these, a model folder or an "
+            "adapter folder",
+            s->path);
     }
     s->meta = qn_archive_meta(s->archive);
     return QN_OK;

@@ -182,6 +182,15 @@ const char *qn_tiktoken_pretokenizer(const char *path, uint64_t n_base, const js
 QN_NODISCARD qn_status qn_tekken_read(const json_t *tekken, const char *where, qn_token_list *list, qn_merges *out,
                                       qn_error *err);
 
+/* ---- llama2c_vocabulary.c ---- */
+
+/**
+ * Reads the n_tokens tokens of llama2.c's tokenizer.bin, which must hold no more and no less.
+ * @return QN_E_FORMAT; QN_E_NOMEM
+ */
+QN_NODISCARD qn_status qn_llama2c_read_tokens(const char *where, const void *bytes, size_t len, uint64_t n_tokens,
+                                              qn_token_list *list, qn_error *err);
+
 /* ---- byte_merges.c ---- */
 
 /** Bytes in GPT-2's byte alphabet (each byte one printable code point), in an arena. bytes NULL when short. */

@@ -76,6 +76,15 @@ typedef struct qn_vocab_request {
  */
 QN_NODISCARD qn_status qn_vocab_open(const qn_vocab_request *request, qn_arena *arena, qn_vocab *out, qn_error *err);
 
+/**
+ * Reads the tokenizer.bin of a llama2.c model: SentencePiece's tokens with their scores. The file does not say how many
+ * there are; another number than the model's is refused.
+ * @param n_tokens rows of the embedding
+ * @return QN_OK; QN_E_NOT_FOUND; QN_E_IO; QN_E_FORMAT; QN_E_NOMEM
+ */
+QN_NODISCARD qn_status qn_vocab_open_llama2c(const char *path, uint64_t n_tokens, qn_job *job, qn_arena *arena,
+                                             qn_vocab *out, qn_error *err);
+
 /** Writes the vocabulary's GGUF keys (tokenizer.*) to meta, which borrows the vocabulary's arrays. */
 void qn_vocab_to_meta(const qn_vocab *vocab, qn_meta *meta);
 

@@ -3,7 +3,7 @@ quern pack "$SAMPLES/miller-base" --run "$SAMPLES/miller-sft" -t Q4_K_M -o . --n
 quern run m-Q4_K_M.gguf -p "What is a quern?" --temp 0 -q
 echo "What is a quern?" | quern run m-Q4_K_M.gguf --temp 0 -q --stop " for grinding"
 quern run m-Q4_K_M.gguf -p "What is a quern?" --temp 0 -q -n 4
-quern run m-Q4_K_M.gguf -p "What is a quern?" --temp 0 2>&1 >/dev/null | sed -E 's/[0-9.,]+ tokens\/s/N tokens\/s/; s/resident .*/resident N/'
+quern run m-Q4_K_M.gguf -p "What is a quern?" --temp 0 2>&1 >/dev/null | sed -E 's/[0-9.,]+ tokens\/s/N tokens\/s/; s/resident .*/resident N/; s/load .*/load N/; s/computing .*/computing N/; s/, [0-9.]+ [kM]B in use/, N in use/'
 quern run m-Q4_K_M.gguf -p "What is a quern?" --temp 0 --json | python3 -c "
 import json, sys
 d = json.load(sys.stdin)

@@ -265,7 +265,7 @@ static void what_is_no_model_is_refused(void **state) {
         qn_status status;
         const char *told;
     } cases[] = {
-        {"notes.txt", "hello", QN_E_UNSUPPORTED, "is neither a GGUF nor a safetensors file"},
+        {"notes.txt", "hello", QN_E_UNSUPPORTED, "is neither a GGUF, nor a safetensors, nor a llama2.c file"},
         {"empty", "", QN_E_UNSUPPORTED, "is neither"},
         {"m.gguf", "hello", QN_E_FORMAT, "is not a GGUF file"},
         {"m.safetensors", "hello", QN_E_FORMAT, "is not a safetensors file"},

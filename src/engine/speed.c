@@ -1,0 +1,305 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * speed.c: measures how many tokens a second a model reads and writes.
+ *
+ * A prompt is decoded as a whole into an empty sequence; generation decodes one token after the other, with logits but
+ * without choosing among them, as llama-bench does. One run of each test goes before those that count: it brings weights
+ * and buffers into memory.
+ */
+#include "quern/bench.h"
+
+#include "base/json.h"
+#include "base/worker.h"
+#include "engine/engine.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { DEFAULT_PROMPT = 512, DEFAULT_ANSWER = 128, DEFAULT_BATCH = 512, DEFAULT_REPETITIONS = 5 };
+enum { MAX_TOKENS = 1 << 24, MAX_REPETITIONS = 10000, MAX_THREADS = 1024 };
+
+/* One row of the table. */
+typedef struct test {
+    bool is_prompt;
+    uint64_t n_tokens;
+    uint64_t n_threads;
+    uint64_t n_batch;
+} test;
+
+typedef struct bench {
+    qn_bench_options options; /* defaults filled in */
+    qn_job *job;
+    json_t *tests;
+    int32_t *tokens; /* [the longest test] */
+    float *logits;   /* [n_vocab] */
+    double *samples; /* [n_repetitions] */
+    uint64_t bytes_done;
+    uint64_t bytes_total;
+} bench;
+
+/* ---- one test ---- */
+
+static uint64_t passes_of(const test *t) {
+    return t->is_prompt ? (t->n_tokens + t->n_batch - 1) / t->n_batch : t->n_tokens;
+}
+
+static qn_status decode_once(const bench *b, const test *t, qn_engine *engine, qn_sequence *sequence, qn_error *err) {
+    qn_sequence_truncate(sequence, 0);
+    if (t->is_prompt) {
+        return qn_engine_decode(engine, sequence, b->tokens, t->n_tokens, false, b->logits, err);
+    }
+    for (uint64_t i = 0; i < t->n_tokens; i++) {
+        QN_TRY(qn_engine_decode(engine, sequence, &b->tokens[i], 1, false, b->logits, err));
+    }
+    return QN_OK;
+}
+
+static void name_test(const test *t, char *name, size_t size) {
+    (void)snprintf(name, size, "%s%" PRIu64, t->is_prompt ? "pp" : "tg", t->n_tokens);
+}
+
+static void tell_progress(bench *b, const test *t, qn_engine *engine, double seconds) {
+    const uint64_t bytes = passes_of(t) * qn_engine_token_bytes(engine);
+    char name[32];
+    name_test(t, name, sizeof name);
+    b->bytes_done += bytes;
+    qn_job_emit(b->job,
+                (qn_event){.kind = QN_EVENT_PROGRESS,
+                           .stage = "Bench",
+                           .tensor = name,
+                           .bytes_done = b->bytes_done,
+                           .bytes_total = b->bytes_total,
+                           .rate = seconds > 0 ? (double)bytes / seconds : 0,
+                           .eta_s = -1});
+}
+
+static qn_status measure(bench *b, const test *t, qn_engine *engine, qn_sequence *sequence, qn_error *err) {
+    for (uint64_t i = 0; i <= b->options.n_repetitions; i++) {
+        const double start = qn_job_seconds(b->job);
+        QN_TRY(decode_once(b, t, engine, sequence, err));
+        const double seconds = qn_job_seconds(b->job) - start;
+        tell_progress(b, t, engine, seconds);
+        if (i > 0) { /* the first brought everything into memory */
+            b->samples[i - 1] = seconds > 0 ? (double)t->n_tokens / seconds : 0;
+        }
+    }
+    return QN_OK;
+}
+
+static qn_status report(const bench *b, const test *t, const qn_engine *engine, qn_error *err) {
+    const uint64_t n = b->options.n_repetitions;
+    json_t *samples = json_array();
+    double mean = 0;
+    double squares = 0;
+    char name[32];
+    int failed = 0;
+    for (uint64_t i = 0; i < n; i++) {
+        mean += b->samples[i] / (double)n;
+        failed |= json_array_append_new(samples, json_real(b->samples[i]));
+    }
+    for (uint64_t i = 0; i < n; i++) {
+        squares += (b->samples[i] - mean) * (b->samples[i] - mean);
+    }
+    name_test(t, name, sizeof name);
+    json_t *row = json_pack("{s:s, s:I, s:I, s:I, s:I, s:{s:f, s:f, s:o}, s:o}", "test", name, "n_prompt",
+                            (json_int_t)(t->is_prompt ? t->n_tokens : 0), "n_predict",
+                            (json_int_t)(t->is_prompt ? 0 : t->n_tokens), "n_threads", (json_int_t)t->n_threads,
+                            "n_batch", (json_int_t)t->n_batch, "tokens_a_second", "mean", mean, "deviation",
+                            n < 2 ? 0 : sqrt(squares / (double)(n - 1)), "samples", samples, "weights_bytes_a_second",
+                            t->is_prompt ? json_null() : json_real(mean * (double)qn_engine_token_bytes(engine)));
+    failed |= json_array_append_new(b->tests, row);
+    return failed == 0 ? QN_OK : qn_fail_nomem(err, "results", (size_t)n);
+}
+
+/* ---- all of them ---- */
+
+static uint64_t largest(const qn_bench_counts *counts) {
+    uint64_t most = 0;
+    for (size_t i = 0; i < counts->n; i++) {
+        most = counts->items[i] > most ? counts->items[i] : most;
+    }
+    return most;
+}
+
+/* Tokens that a test has at most. */
+static uint64_t longest(const bench *b) {
+    const uint64_t prompt = largest(&b->options.prompts);
+    const uint64_t answer = largest(&b->options.answers);
+    return prompt > answer ? prompt : answer;
+}
+
+static qn_status measure_list(bench *b, test t, const qn_bench_counts *counts, qn_engine *engine, qn_sequence *sequence,
+                              qn_error *err) {
+    for (size_t i = 0; i < counts->n; i++) {
+        t.n_tokens = counts->items[i];
+        if (t.n_tokens > 0) {
+            QN_TRY(measure(b, &t, engine, sequence, err));
+            QN_TRY(report(b, &t, engine, err));
+        }
+    }
+    return QN_OK;
+}
+
+static qn_status open_engine(const bench *b, uint64_t n_threads, uint64_t n_batch, qn_engine **out, qn_error *err) {
+    const qn_engine_options how = {.n_ctx = longest(b), .n_batch = n_batch, .n_threads = (unsigned)n_threads};
+    return qn_engine_open(b->options.path, &how, b->job, out, err);
+}
+
+/* All tests of a number of threads and a batch; generation, which has a batch of one token, with the first batch. */
+static qn_status measure_setting(bench *b, uint64_t n_threads, uint64_t n_batch, bool generates, qn_error *err) {
+    qn_engine *engine = NULL;
+    qn_sequence *sequence = NULL;
+    test t = {.is_prompt = true, .n_threads = n_threads, .n_batch = n_batch};
+    QN_TRY(open_engine(b, n_threads, n_batch, &engine, err));
+    qn_status status = qn_sequence_new(engine, &sequence, err);
+    if (status == QN_OK) {
+        status = measure_list(b, t, &b->options.prompts, engine, sequence, err);
+    }
+    t.is_prompt = false;
+    t.n_batch = 1;
+    if (status == QN_OK && generates) {
+        status = measure_list(b, t, &b->options.answers, engine, sequence, err);
+    }
+    qn_sequence_free(sequence);
+    qn_engine_free(engine);
+    return status;
+}
+
+static qn_status measure_all(bench *b, qn_error *err) {
+    const qn_bench_options *o = &b->options;
+    for (size_t i = 0; i < o->threads.n; i++) {
+        for (size_t k = 0; k < o->batches.n; k++) {
+            QN_TRY(measure_setting(b, o->threads.items[i], o->batches.items[k], k == 0, err));
+        }
+    }
+    return QN_OK;
+}
+
+/* Bytes of weights that all tests will read, for the progress bar. */
+static uint64_t count_bytes(const bench *b, const qn_engine *engine) {
+    const qn_bench_options *o = &b->options;
+    uint64_t passes = 0;
+    for (size_t k = 0; k < o->batches.n; k++) {
+        for (size_t i = 0; i < o->prompts.n; i++) {
+            passes += passes_of(
+                &(test){.is_prompt = true, .n_tokens = o->prompts.items[i], .n_batch = o->batches.items[k]});
+        }
+    }
+    for (size_t i = 0; i < o->answers.n; i++) {
+        passes += o->answers.items[i];
+    }
+    return passes * o->threads.n * (o->n_repetitions + 1) * qn_engine_token_bytes(engine);
+}
+
+/* ---- options ---- */
+
+static void set_default(qn_bench_counts *counts, const uint64_t *fallback) {
+    if (counts->n == 0) {
+        *counts = (qn_bench_counts){fallback, 1};
+    }
+}
+
+static qn_status check_counts(const char *what, const qn_bench_counts *counts, uint64_t min, uint64_t max,
+                              qn_error *err) {
+    for (size_t i = 0; i < counts->n; i++) {
+        if (counts->items[i] < min || counts->items[i] > max) {
+            return qn_fail(err, QN_E_USAGE, "%s: %" PRIu64 " is none of %" PRIu64 " to %" PRIu64, what,
+                           counts->items[i], min, max);
+        }
+    }
+    return QN_OK;
+}
+
+static qn_status check_options(const bench *b, qn_error *err) {
+    const qn_bench_options *o = &b->options;
+    QN_TRY(check_counts("tokens of a prompt", &o->prompts, 0, MAX_TOKENS, err));
+    QN_TRY(check_counts("tokens to generate", &o->answers, 0, MAX_TOKENS, err));
+    QN_TRY(check_counts("threads", &o->threads, 1, MAX_THREADS, err));
+    QN_TRY(check_counts("batch", &o->batches, 1, MAX_TOKENS, err));
+    QN_TRY(check_counts("repetitions", &(qn_bench_counts){&o->n_repetitions, 1}, 1, MAX_REPETITIONS, err));
+    return longest(b) > 0 ? QN_OK : qn_fail(err, QN_E_USAGE, "nothing to measure: no prompt and no answer");
+}
+
+/* ---- the report ---- */
+
+/* Ids without meaning, the same each time. */
+static void draw_tokens(int32_t *tokens, uint64_t n, uint64_t n_vocab) {
+    uint64_t state = 1;
+    for (uint64_t i = 0; i < n; i++) {
+        state = state * 6364136223846793005U + 1442695040888963407U; /* Knuth's MMIX generator */
+        tokens[i] = (int32_t)((state >> 33) % n_vocab);
+    }
+}
+
+static qn_status make_room(bench *b, const qn_engine *engine, qn_error *err) {
+    b->tokens = qn_new_array(longest(b), sizeof *b->tokens);
+    b->logits = qn_new_array(qn_engine_n_vocab(engine), sizeof *b->logits);
+    b->samples = qn_new_array(b->options.n_repetitions, sizeof *b->samples);
+    b->tests = json_array();
+    if (b->tokens == NULL || b->logits == NULL || b->samples == NULL || b->tests == NULL) {
+        return qn_fail_nomem(err, "tokens and logits", (size_t)longest(b));
+    }
+    draw_tokens(b->tokens, longest(b), qn_engine_n_vocab(engine));
+    return QN_OK;
+}
+
+/* What the model is. @param load_seconds that opening it took */
+static json_t *describe(const bench *b, const qn_engine *engine, double load_seconds) {
+    const qn_engine_memory m = qn_engine_memory_of(engine);
+    const uint64_t n_weights = m.as_f16 / 2 + m.vectors / sizeof(float);
+    const char *name = qn_meta_string(qn_engine_meta(engine), "general.name");
+    const char *path = b->options.path;
+    return json_pack("{s:o?, s:o, s:s, s:I, s:I, s:f, s:I, s:f}", "path", qn_json_text(path, strlen(path)), "name",
+                     name == NULL ? json_null() : qn_json_text(name, strlen(name)), "arch",
+                     qn_engine_graph(engine)->arch, "n_weights", (json_int_t)n_weights, "size_bytes",
+                     (json_int_t)(m.weights + m.vectors), "bits_per_weight",
+                     8.0 * (double)(m.weights + m.vectors) / (double)n_weights, "bytes_a_token",
+                     (json_int_t)qn_engine_token_bytes(engine), "load_seconds", load_seconds);
+}
+
+static qn_status run_bench(bench *b, json_t **out, qn_error *err) {
+    qn_engine *engine = NULL;
+    QN_TRY(check_options(b, err));
+    const double start = qn_job_seconds(b->job);
+    QN_TRY(open_engine(b, b->options.threads.items[0], b->options.batches.items[0], &engine, err));
+    *out = describe(b, engine, qn_job_seconds(b->job) - start);
+    b->bytes_total = count_bytes(b, engine);
+    qn_status status = *out == NULL ? qn_fail_nomem(err, b->options.path, 0) : make_room(b, engine, err);
+    qn_engine_free(engine);
+    if (status == QN_OK) {
+        qn_job_emit(b->job, (qn_event){.kind = QN_EVENT_STAGE, .stage = "Bench", .bytes_total = b->bytes_total});
+        status = measure_all(b, err);
+    }
+    if (status == QN_OK && json_object_set(*out, "tests", b->tests) != 0) {
+        return qn_fail_nomem(err, "results", 0);
+    }
+    return status;
+}
+
+qn_status qn_bench(const qn_bench_options *options, qn_job *job, char **text, qn_error *err) {
+    const uint64_t prompt = DEFAULT_PROMPT;
+    const uint64_t answer = DEFAULT_ANSWER;
+    const uint64_t batch = DEFAULT_BATCH;
+    const uint64_t n_threads = qn_job_threads(job);
+    bench b = {.options = *options, .job = job};
+    json_t *document = NULL;
+    set_default(&b.options.prompts, &prompt);
+    set_default(&b.options.answers, &answer);
+    set_default(&b.options.threads, &n_threads);
+    set_default(&b.options.batches, &batch);
+    b.options.n_repetitions = options->n_repetitions == 0 ? DEFAULT_REPETITIONS : options->n_repetitions;
+    qn_status status = run_bench(&b, &document, err);
+    *text = status == QN_OK ? qn_json_dump(document, JSON_INDENT(2) | JSON_REAL_PRECISION(9)) : NULL;
+    if (status == QN_OK && *text == NULL) {
+        status = qn_fail_nomem(err, "results", 0);
+    }
+    json_decref(document);
+    json_decref(b.tests);
+    free(b.tokens);
+    free(b.logits);
+    free(b.samples);
+    return status;
+}
