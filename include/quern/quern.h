@@ -8,6 +8,7 @@
 #include "quern/event.h"
 #include "quern/inspect.h"
 #include "quern/job.h"
+#include "quern/measure.h"
 #include "quern/pack.h"
 #include "quern/status.h"
 #include "quern/tokenize.h"

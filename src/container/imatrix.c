@@ -57,7 +57,7 @@ static qn_status seal(qn_imatrix *m, qn_imatrix_entry *entries, qn_error *err) {
     return QN_OK;
 }
 
-/* Divides the sums of one run of columns by its count; never seen, they become 1. */
+/* Checks the sums of one run of columns, and divides them by their count; never seen, means are 1 and sums 0. */
 static qn_status divide(const qn_imatrix *m, const char *name, float *values, uint64_t n, float count, qn_error *err) {
     if (!isfinite(count) || count < 0.0F) {
         return qn_fail(err, QN_E_FORMAT, "%s: tensor '%s%s' holds %g, which is no count: the file is damaged", m->path,
@@ -65,13 +65,14 @@ static qn_status divide(const qn_imatrix *m, const char *name, float *values, ui
     }
     for (uint64_t i = 0; i < n; i++) {
         const float mean = count > 0.0F ? values[i] / count : 1.0F;
+        const float sum = count > 0.0F ? values[i] : 0.0F;
         if (!isfinite(values[i]) || values[i] < 0.0F || !isfinite(mean)) {
             return qn_fail(err, QN_E_FORMAT,
                            "%s: entry '%s': value %" PRIu64 " is %g of %g tokens; finite sums of squares are expected: "
                            "the file is damaged, or the model that made it was",
                            m->path, name, i, (double)values[i], (double)count);
         }
-        values[i] = mean;
+        values[i] = m->has_sums ? sum : mean;
     }
     return QN_OK;
 }
@@ -149,14 +150,13 @@ static qn_status read_keys(qn_imatrix *m, const qn_meta *meta, qn_error *err) {
         if (qn_meta_find(meta, keys[i]) == NULL) {
             return qn_fail(err, QN_E_FORMAT,
                            "%s: is a GGUF file without the key %s: no importance matrix; "
-                           "llama.cpp's llama-imatrix makes one",
+                           "quern imatrix makes one",
                            m->path, keys[i]);
         }
     }
     const qn_meta_value *sets = qn_meta_find(meta, keys[0]);
-    uint64_t chunk_size = 0;
     if (sets->type != QN_META_ARRAY || sets->as.array.type != QN_META_STRING ||
-        !qn_meta_u64(meta, keys[1], &m->n_chunks) || !qn_meta_u64(meta, keys[2], &chunk_size)) {
+        !qn_meta_u64(meta, keys[1], &m->n_chunks) || !qn_meta_u64(meta, keys[2], &m->chunk_size)) {
         return qn_fail(err, QN_E_FORMAT, "%s: its imatrix keys are of wrong types: the file is damaged", m->path);
     }
     const qn_text *texts = sets->as.array.items;
@@ -170,6 +170,11 @@ static qn_status read_keys(qn_imatrix *m, const qn_meta *meta, qn_error *err) {
     }
     m->datasets = names;
     m->n_datasets = sets->as.array.n;
+    const char *job = qn_meta_string(meta, QN_IMATRIX_JOB_KEY);
+    if (job != NULL && qn_meta_u64(meta, QN_IMATRIX_DONE_KEY, &m->state.n_chunks)) {
+        m->state.job = qn_arena_string(m->arena, job);
+        return m->state.job == NULL ? qn_fail_nomem(err, "an importance matrix", strlen(job)) : QN_OK;
+    }
     return QN_OK;
 }
 
@@ -249,7 +254,7 @@ static qn_status read_legacy_values(const qn_imatrix *m, qn_cursor *c, qn_imatri
     }
     /* Calls that are not positive mean that the values were never multiplied by them. */
     const bool is_seen = n_calls > 0 && n_calls <= INT32_MAX;
-    *counts = is_seen ? (float)n_calls : 0.0F;
+    *counts = is_seen ? (float)n_calls : m->has_sums ? 1.0F : 0.0F;
     out->values = values;
     out->n_values = n;
     out->counts = counts;
@@ -312,7 +317,7 @@ static qn_status read_any(qn_imatrix *m, qn_archive *mapping, qn_error *err) {
     return m->is_legacy ? read_legacy(m, &cursor, err) : read_gguf(m, err);
 }
 
-qn_status qn_imatrix_open(const char *path, qn_imatrix **out, qn_error *err) {
+static qn_status open_matrix(const char *path, bool has_sums, qn_imatrix **out, qn_error *err) {
     qn_arena *arena = qn_arena_new();
     qn_imatrix *m = arena == NULL ? NULL : qn_arena_array(arena, 1, sizeof *m);
     qn_archive *mapping = qn_archive_new("imatrix"); /* holds the mapped file while it is read */
@@ -320,6 +325,7 @@ qn_status qn_imatrix_open(const char *path, qn_imatrix **out, qn_error *err) {
     *out = NULL;
     if (m != NULL) {
         m->arena = arena;
+        m->has_sums = has_sums;
         m->path = qn_arena_string(arena, path);
     }
     if (m == NULL || m->path == NULL || mapping == NULL) {
@@ -334,6 +340,14 @@ qn_status qn_imatrix_open(const char *path, qn_imatrix **out, qn_error *err) {
     }
     *out = m;
     return QN_OK;
+}
+
+qn_status qn_imatrix_open(const char *path, qn_imatrix **out, qn_error *err) {
+    return open_matrix(path, false, out, err);
+}
+
+qn_status qn_imatrix_open_sums(const char *path, qn_imatrix **out, qn_error *err) {
+    return open_matrix(path, true, out, err);
 }
 
 void qn_imatrix_close(qn_imatrix *matrix) {

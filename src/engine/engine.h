@@ -58,8 +58,12 @@ uint64_t qn_engine_n_ctx(const qn_engine *engine);             /**< Tokens of a 
 uint64_t qn_engine_kv_bytes(const qn_engine *engine);          /**< Bytes of one full sequence. */
 qn_engine_memory qn_engine_memory_of(const qn_engine *engine); /**< Where memory went. */
 
-/** What goes into each product of weights: rows of x before the matrix of that GGUF name. */
-typedef void qn_input_fn(void *user, const char *weight_name, const float *x, uint64_t n_rows, uint64_t n_cols);
+/**
+ * What goes into each product of weights: rows of x before the matrix of that GGUF name. Where the tensor stacks
+ * n_experts matrices, expert says which of them; otherwise it is 0 of 1.
+ */
+typedef void qn_input_fn(void *user, const char *weight_name, uint64_t expert, uint64_t n_experts, const float *x,
+                         uint64_t n_rows, uint64_t n_cols);
 
 /** Calls fn with the inputs of every product from now on (for importance matrices); NULL: no more. */
 void qn_engine_observe(qn_engine *engine, qn_input_fn *fn, void *user);

@@ -9,10 +9,19 @@
 
 #include <math.h>
 
+/* Inputs are shown side by side: where rows lie further apart, one by one. */
+static void show_inputs(const qn_engine *e, const qn_weight *weight, const float *src, uint64_t stride,
+                        uint64_t n_rows) {
+    const uint64_t step = stride == weight->n_cols ? n_rows : 1;
+    for (uint64_t row = 0; row < n_rows; row += step) {
+        e->observe(e->observe_user, weight->name, 0, 1, src + row * stride, step, weight->n_cols);
+    }
+}
+
 static void multiply(qn_engine *e, const qn_product *products, uint64_t n, const float *src, uint64_t stride,
                      uint64_t n_rows) {
     for (uint64_t i = 0; e->observe != NULL && i < n; i++) {
-        e->observe(e->observe_user, products[i].weight->name, src, n_rows, products[i].weight->n_cols);
+        show_inputs(e, products[i].weight, src, stride, n_rows);
     }
     if (n_rows > 0) {
         e->backend->multiply(e->backend, products, n, src, stride, n_rows);
