@@ -196,14 +196,25 @@ static void finish_rows(qn_engine *e, uint64_t n, float *logits) {
     }
 }
 
+/* Has the weights of a part in memory. What was computed of the one before must be over by then. */
+static qn_status enter(qn_engine *e, qn_part part, uint64_t layer, qn_error *err) {
+    if (e->provider.enter == NULL) {
+        return QN_OK;
+    }
+    QN_TRY(e->backend->finish(e->backend, err));
+    return e->provider.enter(e->provider.self, part, layer, err);
+}
+
 qn_status qn_engine_forward(qn_engine *engine, const qn_batch *batch, float *logits, qn_error *err) {
     uint64_t n = batch->n;
+    QN_TRY(enter(engine, QN_PART_EMBEDDING, 0, err));
     start(engine, n);
     for (uint64_t il = 0; il < engine->graph.n_layer && n > 0; il++) {
         const qn_layer *layer = &engine->weights.layers[il];
         if (qn_job_is_cancelled(engine->job)) {
             return qn_fail(err, QN_E_INTERRUPTED, "interrupted");
         }
+        QN_TRY(enter(engine, QN_PART_LAYER, il, err));
         norm_rows(engine, &layer->attn_norm, engine->buffers.x, engine->buffers.normed, n);
         n = attention(engine, il, batch);
         add_residual(engine, &layer->post_attn_norm, n);
@@ -215,6 +226,8 @@ qn_status qn_engine_forward(qn_engine *engine, const qn_batch *batch, float *log
         n = keep_wanted(engine, batch, engine->buffers.out, engine->graph.n_embd);
     }
     if (logits != NULL && n > 0) {
+        const bool is_embedding = engine->weights.output.name == engine->weights.embd.name;
+        QN_TRY(enter(engine, is_embedding ? QN_PART_EMBEDDING : QN_PART_OUTPUT, 0, err));
         finish_rows(engine, n, logits);
     }
     return engine->backend->finish(engine->backend, err);

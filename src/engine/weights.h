@@ -28,13 +28,27 @@ typedef struct qn_layer {
     qn_weight gate, up, down;
 } qn_layer;
 
+/** Parts of a model that a provider may hold one at a time. */
+typedef enum qn_part {
+    QN_PART_EMBEDDING, /**< token_embd.weight, also where it stands in for the output matrix */
+    QN_PART_LAYER,     /**< matrices of "blk.N." */
+    QN_PART_OUTPUT     /**< output.weight */
+} qn_part;
+
 /** Where tensors come from: a mapped file, or whatever else has them in memory under their GGUF names. */
 typedef struct qn_provider {
     void *self;
-    const char *where;   /**< for messages */
-    const qn_meta *meta; /**< GGUF metadata */
+    const char *where;     /**< for messages */
+    const qn_meta *meta;   /**< GGUF metadata */
+    uint64_t memory_bytes; /**< of weights in memory of its own; 0: all are mapped */
     /** Finds a tensor; its bytes stay until close. @return QN_OK with *shape untouched when there is none */
     qn_status (*find)(void *self, const char *name, qn_shape *shape, qn_dtype *type, const void **bytes, qn_error *err);
+    /**
+     * Where only one part is in memory at a time: the addresses that find() gave for a part's matrices hold their
+     * bytes from when it is entered until another is. NULL: all are always there. Vectors always are.
+     * @param layer of QN_PART_LAYER
+     */
+    qn_status (*enter)(void *self, qn_part part, uint64_t layer, qn_error *err);
     void (*close)(void *self);
 } qn_provider;
 

@@ -2,24 +2,10 @@
 /* plan_types.c: which element type each tensor of each output has, and what may not be. */
 #include "pack/plan.h"
 
+#include "stream/model_types.h"
 #include "stream/type_rules.h"
 
 #include <string.h>
-
-/* Tensors that stay float32 in any file made of a checkpoint. Source: facts/architectures.md 0.5. */
-static bool stays_f32(const qn_model_tensor *t) {
-    static const char *const names[] = {"position_embd.weight", "token_types.weight", "ffn_gate_inp"};
-    const size_t n = strlen(t->name);
-    if (t->is_generated || t->shape.n_dims < 2 || strstr(t->name, "_norm.weight") != NULL) {
-        return true;
-    }
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
-        if (strstr(t->name, names[i]) != NULL) {
-            return true;
-        }
-    }
-    return n < 7 || strcmp(t->name + n - 7, ".weight") != 0;
-}
 
 static bool is_plain_float(qn_dtype type) {
     return type == QN_F32 || type == QN_F16 || type == QN_BF16;
@@ -79,36 +65,11 @@ static qn_dtype unquantized_type(const qn_plan *plan, const qn_plan_output *outp
         return plan->has_outtype || !is_plain_float(stored) ? plan->outtype : stored;
     }
     if (!plan->inputs.is_gguf) {
-        return stays_f32(t) ? QN_F32 : plan->outtype;
+        return qn_model_keeps_f32(t) ? QN_F32 : plan->outtype;
     }
     /* Of a GGUF file, what is not asked to change stays as it is. */
-    const bool changes = output->target == NULL && !plan->preset.copies && !stays_f32(t);
+    const bool changes = output->target == NULL && !plan->preset.copies && !qn_model_keeps_f32(t);
     return changes ? plan->outtype : stored;
-}
-
-/* Number at ARCH.suffix; of an array its first. */
-static uint64_t arch_count(const qn_model *model, qn_arena *arena, const char *suffix, uint64_t fallback) {
-    uint64_t n = fallback;
-    const char *key = qn_arena_printf(arena, "%s.%s", model->arch_name, suffix);
-    const qn_meta_value *v = key == NULL ? NULL : qn_meta_find(&model->meta, key);
-    if (v != NULL && v->type == QN_META_ARRAY) {
-        const bool is_i32 = v->as.array.type == QN_META_I32 || v->as.array.type == QN_META_U32;
-        return is_i32 && v->as.array.n > 0 ? *(const uint32_t *)v->as.array.items : fallback;
-    }
-    return v != NULL && qn_meta_u64(&model->meta, key, &n) ? n : fallback;
-}
-
-static qn_mixture_model mixture_facts(const qn_plan *plan) {
-    qn_mixture_model facts = {
-        .arch = plan->model->arch_name,
-        /* The reference counts by the layers there were before any were left out. */
-        .n_layer = arch_count(plan->model, plan->arena, "block_count", 0) + plan->n_pruned_layers,
-        .n_head = arch_count(plan->model, plan->arena, "attention.head_count", 0),
-        .n_expert = arch_count(plan->model, plan->arena, "expert_count", 0),
-        .has_imatrix = plan->imatrix != NULL,
-    };
-    facts.n_head_kv = arch_count(plan->model, plan->arena, "attention.head_count_kv", facts.n_head);
-    return facts;
 }
 
 /* Quantising what is quantised already adds one loss to another: only with leave. */
@@ -131,9 +92,10 @@ static qn_status check_requantize(const qn_plan *plan, const qn_plan_output *out
 
 qn_status qn_plan_choose_types(qn_plan *plan, qn_plan_output *output, qn_job *job, qn_error *err) {
     const qn_model *model = plan->model;
-    const qn_mixture_model facts = mixture_facts(plan);
+    qn_mixture_model facts = qn_model_mixture(model, plan->n_pruned_layers);
     qn_mixture_tensor *mix = qn_arena_array(plan->arena, model->n_tensors, sizeof *mix);
     output->tensors = qn_arena_array(plan->arena, model->n_tensors, sizeof *output->tensors);
+    facts.has_imatrix = plan->imatrix != NULL;
     if (mix == NULL || output->tensors == NULL) {
         return qn_fail_nomem(err, "plan", (size_t)model->n_tensors * sizeof *mix);
     }

@@ -226,6 +226,15 @@ static qn_status encode_rows(unit_work *w, const qn_stream_place *place, const u
     return QN_OK;
 }
 
+static qn_status write_bytes(const qn_stream_file *file, uint64_t file_off, const unsigned char *bytes, size_t n,
+                             qn_error *err) {
+    if (file->memory == NULL) {
+        return qn_out_write_at(file->out, file_off, bytes, n, err);
+    }
+    memcpy(file->memory + file_off, bytes, n);
+    return QN_OK;
+}
+
 /** Encodes output `first`'s type once and writes it to every output from there on that wants the same. */
 static qn_status write_type(unit_work *w, uint32_t first) {
     const qn_stream_plan *plan = w->run->plan;
@@ -237,7 +246,7 @@ static qn_status write_type(unit_work *w, uint32_t first) {
     for (uint32_t o = first; o < plan->n_outputs; o++) {
         if (places[o].is_wanted && places[o].type == places[first].type) {
             const uint64_t file_off = places[o].file_off + w->unit.first_row * places[o].row_bytes;
-            QN_TRY(qn_out_write_at(plan->files[places[o].file].out, file_off, bytes, (size_t)n_bytes, w->err));
+            QN_TRY(write_bytes(&plan->files[places[o].file], file_off, bytes, (size_t)n_bytes, w->err));
             w->memory->hashes[o] = hash;
         }
     }
@@ -318,8 +327,10 @@ static qn_status finish_unit(unit_work *w) {
         r->state->is_done[w->unit.index] = 1;
         r->state->n_nonfinite += w->n_nonfinite;
         warn_of_values(w);
-        qn_progress_add(&r->progress, (qn_progress_at){w->tensor->name, w->unit.tensor + 1},
-                        unit_source_bytes(r, &w->unit));
+        if (!r->options->is_silent) {
+            qn_progress_add(&r->progress, (qn_progress_at){w->tensor->name, w->unit.tensor + 1},
+                            unit_source_bytes(r, &w->unit));
+        }
     }
     t->n_left--;
     if (t->n_left == 0) {
@@ -353,7 +364,8 @@ static bool take_unit(run *r, uint64_t *index) {
     const bool is_taken = r->next_unit < r->plan->n_units;
     if (is_taken) {
         *index = r->next_unit++;
-        qn_progress_stage(&r->progress, r->plan->tensors[qn_stream_unit_at(r->plan, *index).tensor].stage);
+        const char *stage = r->plan->tensors[qn_stream_unit_at(r->plan, *index).tensor].stage;
+        qn_progress_stage(&r->progress, r->options->is_silent ? NULL : stage);
     }
     (void)pthread_mutex_unlock(&r->lock);
     return is_taken;

@@ -28,10 +28,11 @@ typedef struct qn_stream_tensor {
     uint64_t n_units;        /**< out */
 } qn_stream_tensor;
 
-/** A file that outputs are written to. */
+/** What outputs are written to: a file, or memory. */
 typedef struct qn_stream_file {
-    const char *path; /**< the .part path that is written */
-    qn_out *out;      /**< open while the stream runs */
+    const char *path;      /**< the .part path that is written */
+    qn_out *out;           /**< open while the stream runs */
+    unsigned char *memory; /**< not NULL: takes the bytes instead of a file, "file_off" counted from it */
 } qn_stream_file;
 
 /** Tensors times outputs, with offsets: what a stream runs. Built by the planner; owned by it. */
@@ -73,6 +74,7 @@ typedef struct qn_stream_options {
     qn_effort effort;
     bool allow_nan; /**< NaN and infinity get a warning a tensor instead of ending the job: plain types keep them,
                          quantised types have 0 in their place */
+    bool is_silent; /**< no stage and progress events */
     qn_unit_done_fn *on_unit; /**< may be NULL; a failure ends the stream */
     void *user;
 } qn_stream_options;
