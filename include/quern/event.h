@@ -5,9 +5,24 @@
 
 #include "quern/status.h"
 
+#include <stdbool.h>
+
 #ifdef __cplusplus
 extern "C" {
 #endif
+
+/** What trying an output found, when it was tried before it got its name. */
+typedef struct qn_verdict {
+    bool is_compared;    /**< against the unquantised weights, on a short text; the next four are told */
+    uint64_t n_compared; /**< positions of the text */
+    double kld;          /**< mean Kullback-Leibler divergence from the unquantised weights, nats */
+    double kld_error;    /**< its standard error */
+    double same_top;     /**< share of positions where both hold the same token for the most likely, 0 to 1 */
+    bool has_answered;   /**< a trial answer was generated; the next two are told */
+    uint64_t n_answer;   /**< tokens of it */
+    bool has_ended;      /**< the model ended it by itself */
+    char note[256];      /**< what else a person should know, why it was not tried; or "" */
+} qn_verdict;
 
 /** What an event tells. */
 typedef enum qn_event_kind {
@@ -17,7 +32,7 @@ typedef enum qn_event_kind {
     QN_EVENT_WARNING,  /**< something a person should know: message */
     QN_EVENT_NOTE,     /**< something worth telling that needs no action: message */
     QN_EVENT_OUTPUT,   /**< an output has its final name: path, output_type, bytes_done (its size),
-                            bits_per_weight, seconds */
+                            bits_per_weight, seconds (until it was whole), verdict */
     QN_EVENT_DONE,     /**< the job ended well: bytes_done, seconds */
     QN_EVENT_FAILED    /**< the job ended badly: message */
 } qn_event_kind;
@@ -26,7 +41,7 @@ typedef enum qn_event_kind {
 typedef struct qn_event {
     qn_event_kind kind;
     double time_s;      /**< seconds since the job began */
-    const char *stage;  /**< "Merge LoRA", "GGUF conversion", "Quantization", "Verify" */
+    const char *stage;  /**< "Merge LoRA", "GGUF conversion", "Quantization", "Verify", "Check" */
     const char *tensor; /**< the GGUF name of the tensor worked on */
     const char *message;
     const char *path;
@@ -41,6 +56,7 @@ typedef struct qn_event {
     double eta_s;          /**< seconds left; negative while unknown */
     double bits_per_weight;
     double seconds;
+    const qn_verdict *verdict; /**< NULL: the output was not tried */
 } qn_event;
 
 /**

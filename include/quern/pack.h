@@ -100,6 +100,7 @@ QN_NODISCARD qn_status qn_plan_new(const qn_pack_options *options, qn_job *job, 
  *       "imatrix": { "path", "n_chunks", "n_covered", "open": [ names of matrices it has nothing on ],
  *                    "unseen": [ { "tensor", "expert" } ] } | null,
  *       "disk_bytes", "disk_free_bytes", "memory_bytes", "read_bytes", "resumes": bool,
+ *       "is_checked": bool (outputs are put before an accept call),
  *       "outputs": [ { "type", "path" (first file), "files": [ { "path", "size_bytes", "n_tensors" } ], "size_bytes",
  *                      "bits_per_weight", "types": { "Q4_K": {"n_tensors", "size_bytes"} },
  *                      "tensors": [ { "name", "shape": [slowest first], "type", "size_bytes", "source": "model.…",
@@ -110,10 +111,36 @@ QN_NODISCARD qn_status qn_plan_new(const qn_pack_options *options, qn_job *job, 
  */
 QN_NODISCARD qn_status qn_plan_json(const qn_plan *plan, char **text, qn_error *err);
 
+/** An output that is whole and verified, and has no final name yet. Valid during the call. */
+typedef struct qn_candidate {
+    const char *type;              /**< "Q4_K_M" */
+    const char *path;              /**< final name, of the first shard if there are several */
+    const char *const *part_paths; /**< [n_files] where its bytes are now, shards in order */
+    size_t n_files;
+    uint64_t size_bytes; /**< of all of them */
+} qn_candidate;
+
 /**
- * Runs the plan: streams, verifies, renames. Emits QN_EVENT_OUTPUT for every finished output and QN_EVENT_DONE.
- * Interrupted or failed, it leaves .part files and a journal from which the same call goes on; no file under a
- * final name that is not whole.
+ * Decides whether an output gets its name.
+ * @param job     the plan's: for events, threads and cancellation
+ * @param verdict zeroed; what was found, told with QN_EVENT_OUTPUT
+ * @return QN_OK accepts it; QN_E_INTERRUPTED stops the job; any other status refuses it, err says why
+ */
+typedef qn_status qn_accept_fn(void *user, const qn_candidate *candidate, qn_job *job, qn_verdict *verdict,
+                               qn_error *err);
+
+/**
+ * Has every GGUF output put before fn, in order, when all are whole and verified and before the first gets its name.
+ * Hugging Face folders are not. @param fn NULL: none, which is how a plan begins
+ */
+void qn_plan_set_accept(qn_plan *plan, qn_accept_fn *fn, void *user);
+
+/**
+ * Runs the plan: streams, verifies, asks whether outputs are accepted, renames. Emits QN_EVENT_OUTPUT for every
+ * finished output and QN_EVENT_DONE. Interrupted or failed, it leaves .part files and a journal from which the same
+ * call goes on; no file under a final name that is not whole.
+ * @return also the status of the first refusal: the other outputs have their names then, those that were refused stay
+ *         as .part files, and the same plan, run again, asks again without encoding again
  */
 QN_NODISCARD qn_status qn_plan_run(qn_plan *plan, qn_job *job, qn_error *err);
 

@@ -47,6 +47,22 @@ static void put_count(event_maker *m, const char *key, uint64_t v, bool is_told)
     }
 }
 
+/* What the verdict does not tell is left out. */
+static void put_verdict(event_maker *m, const qn_verdict *v) {
+    event_maker o = {json_object(), false};
+    put_count(&o, "n_compared", v->n_compared, v->is_compared);
+    put_number(&o, "kld", v->kld, v->is_compared);
+    put_number(&o, "kld_error", v->kld_error, v->is_compared);
+    put_number(&o, "same_top", v->same_top, v->is_compared);
+    put_count(&o, "answer_tokens", v->n_answer, v->has_answered);
+    if (v->has_answered) {
+        put(&o, "answer_ended", json_boolean(v->has_ended));
+    }
+    put_text(&o, "note", v->note[0] == '\0' ? NULL : v->note);
+    m->has_failed = o.has_failed || m->has_failed;
+    put(m, "check", o.object);
+}
+
 char *qn_event_json(const qn_event *e) {
     const bool has_tokens = e->tokens_total > 0;
     const bool has_bytes = !has_tokens &&
@@ -69,6 +85,9 @@ char *qn_event_json(const qn_event *e) {
     put_number(&m, "eta", e->eta_s, e->kind == QN_EVENT_PROGRESS && e->eta_s >= 0);
     put_number(&m, "bits_per_weight", e->bits_per_weight, e->bits_per_weight > 0);
     put_number(&m, "seconds", e->seconds, e->seconds > 0);
+    if (e->verdict != NULL) {
+        put_verdict(&m, e->verdict);
+    }
     char *text = m.has_failed ? NULL : qn_json_dump(m.object, JSON_COMPACT | JSON_REAL_PRECISION(9));
     json_decref(m.object);
     return text;

@@ -5,7 +5,7 @@
 #include <stddef.h>
 
 static qn_status run_pack(const void *settings, const qn_operands *operands, qn_error *err) {
-    static const qn_pack_kind kind = {.verb = "pack"};
+    static const qn_pack_kind kind = {.verb = "pack", .checks = true};
     return qn_pack_session(&kind, settings, operands, err);
 }
 
@@ -34,6 +34,7 @@ static const qn_option options[] = {
     QN_FLAG_ROW("keep-split", keep_split, QN_GROUP_OUTPUT, "shards as BASE, a GGUF file in shards, has them"),
     QN_ROW_FORCE,
     QN_ROWS_TYPES,
+    QN_ROWS_CHECK,
     QN_ROWS_RUNNING,
 };
 
@@ -43,6 +44,7 @@ static const qn_example examples[] = {
     {"quern pack --adapter ~/runs/style --adapter ~/runs/facts:0.5 ~/models/base",
      "merge two adapters, the second at half strength; write the unquantised file and Q4_K_M"},
     {"quern pack --run ~/runs/style --preset lora -o out", "the adapter alone, for llama.cpp's --lora"},
+    {"quern pack ~/models/base -t Q4_K_M,Q3_K_M --check-max-kld 0.05", "keep no file that lost more than that"},
     {"quern pack ~/models/base -t Q6_K --split-max-size 4G --dry-run", "what would be written, and how large"},
 };
 
@@ -55,7 +57,8 @@ const qn_command qn_pack_command = {
         "writes as many GGUF files as asked in one pass over the weights, in bounded memory and without intermediate "
         "files. Without BASE it is found from the adapter: a folder, or a Hub name in the local Hugging Face cache.\n\n"
         "The plan is printed first; all that can fail early fails before a byte is written. A file gets its name "
-        "only when it is whole and checked. Ctrl-C stops cleanly; the same command goes on where it stopped.",
+        "only when it is whole and read back, and, where that takes less than a minute, has been run and compared with "
+        "the unquantised weights. Ctrl-C stops cleanly; the same command goes on where it stopped.",
     .options = {options, sizeof options / sizeof options[0]},
     .examples = examples,
     .n_examples = sizeof examples / sizeof examples[0],

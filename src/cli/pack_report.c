@@ -5,6 +5,7 @@
 #include "base/buffer.h"
 #include "cli/document.h"
 
+#include <inttypes.h>
 #include <string.h>
 
 enum { MAX_MATRIX_OUTPUTS = 8 };
@@ -181,7 +182,7 @@ static void print_coverage(const qn_terminal *to, const json_t *plan) {
     }
 }
 
-void qn_print_plan(const qn_terminal *to, const json_t *plan) {
+void qn_print_plan(const qn_terminal *to, const json_t *plan, const char *check) {
     const json_t *model = json_object_get(plan, "model");
     print_model(to, model);
     print_source(to, model);
@@ -192,6 +193,9 @@ void qn_print_plan(const qn_terminal *to, const json_t *plan) {
                   qn_human_size(qn_field_u64(plan, "disk_free_bytes")).text);
     qn_print_fact(to, "memory", "about %s, %s threads", qn_human_size(qn_field_u64(plan, "memory_bytes")).text,
                   qn_human_number(qn_field_u64(plan, "threads")).text);
+    if (check != NULL) {
+        qn_print_fact(to, "check", "%s", check);
+    }
     if (qn_field_is(plan, "resumes")) {
         qn_print_fact(to, "goes on", "where an interrupted job stopped");
     }
@@ -265,11 +269,32 @@ void qn_print_plan_tensors(const qn_terminal *to, const json_t *plan) {
     print_coverage(to, plan);
 }
 
-qn_table *qn_results_new(void) {
-    static const char *const heading[] = {"FILE", "TYPE", "SIZE", "BITS/WEIGHT", "SECONDS", "MB/S"};
-    qn_table *table = qn_table_new("plrrrr");
-    add_cells(table, heading, 6);
+qn_table *qn_results_new(bool is_checked) {
+    static const char *const heading[] = {"FILE", "TYPE", "SIZE", "BITS/WEIGHT"};
+    static const char *const check[] = {"KLD", "TOP-1", "ANSWER"};
+    static const char *const speed[] = {"SECONDS", "MB/S"};
+    qn_table *table = qn_table_new(is_checked ? "plrrrrrrr" : "plrrrr");
+    add_cells(table, heading, 4);
+    if (is_checked) {
+        add_cells(table, check, 3);
+    }
+    add_cells(table, speed, 2);
     return table;
+}
+
+static void add_verdict(qn_table *results, const qn_verdict *v) {
+    if (v->is_compared) {
+        qn_table_add(results, "%.5f \xc2\xb1%.5f", v->kld, v->kld_error);
+        qn_table_add(results, "%.1f%%", 100 * v->same_top);
+    } else {
+        qn_table_add(results, "-");
+        qn_table_add(results, "-");
+    }
+    if (v->has_answered) {
+        qn_table_add(results, v->has_ended ? "ends at %" PRIu64 : "%" PRIu64 ", no end", v->n_answer);
+    } else {
+        qn_table_add(results, "-");
+    }
 }
 
 void qn_results_add(qn_table *results, const qn_event *e) {
@@ -277,6 +302,9 @@ void qn_results_add(qn_table *results, const qn_event *e) {
     qn_table_add(results, "%s", e->output_type == NULL ? "" : e->output_type);
     qn_table_add(results, "%s", qn_human_size(e->bytes_done).text);
     qn_table_add(results, "%s", qn_human_bits(e->bits_per_weight).text);
+    if (e->verdict != NULL) {
+        add_verdict(results, e->verdict);
+    }
     qn_table_add(results, "%.2f", e->seconds);
     if (e->seconds > 0) {
         qn_table_add(results, "%.1f", 1e-6 * (double)e->bytes_done / e->seconds);

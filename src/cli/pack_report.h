@@ -7,16 +7,19 @@
 #include "cli/table.h"
 #include "quern/event.h"
 
-/** Prints a plan (qn_plan_json()): the model, where it comes from, the outputs, what the job needs. */
-void qn_print_plan(const qn_terminal *to, const json_t *plan);
+/**
+ * Prints a plan (qn_plan_json()): the model, where it comes from, the outputs, what the job needs.
+ * @param check how the outputs are tried, or why they are not; NULL: nothing is said of it
+ */
+void qn_print_plan(const qn_terminal *to, const json_t *plan, const char *check);
 
 /** Prints every tensor of a plan with its type and size in each output. */
 void qn_print_plan_tensors(const qn_terminal *to, const json_t *plan);
 
-/** An empty table of results. @return NULL when memory is short; to be freed with qn_table_free() */
-qn_table *qn_results_new(void);
+/** An empty table of results. @param is_checked its rows have a verdict. @return NULL when memory is short; to be freed with qn_table_free() */
+qn_table *qn_results_new(bool is_checked);
 
-/** Adds a QN_EVENT_OUTPUT. */
+/** Adds a QN_EVENT_OUTPUT, with a verdict if the table has them. */
 void qn_results_add(qn_table *results, const qn_event *event);
 
 /** Prints what can be typed next, for the outputs of a plan. */

@@ -4,11 +4,13 @@
 
 #include "base/buffer.h"
 #include "base/json.h"
+#include "base/worker.h"
 #include "cli/adapter_word.h"
 #include "cli/document.h"
 #include "cli/interrupt.h"
 #include "cli/pack_report.h"
 #include "cli/progress.h"
+#include "quern/check.h"
 #include "quern/quern.h"
 
 #include <errno.h>
@@ -17,6 +19,9 @@
 #include <string.h>
 
 enum { MAX_LAYERS = 1 << 20 };
+
+/* A check that takes longer is made only when it is asked for. */
+static const double MAX_CHECK_S = 60;
 
 /* One run of the command. */
 typedef struct session {
@@ -28,7 +33,10 @@ typedef struct session {
     json_t *document; /* the plan, parsed */
     FILE *log;        /* NULL: none */
     qn_progress progress;
-    qn_table *results;
+    qn_table *results; /* NULL before the plan is made */
+    qn_check *check;   /* NULL: outputs are not tried */
+    const char *check_fact;
+    qn_buffer notes; /* of verdicts, a line each */
 } session;
 
 static qn_status parse_adapters(session *se, qn_pack_options *options, qn_error *err) {
@@ -196,6 +204,63 @@ static qn_status make_options(session *se, const qn_operands *operands, qn_pack_
     return join_types(se, out, err);
 }
 
+/* ---- the check ---- */
+
+static bool wants_check(const qn_pack_settings *s) {
+    return s->is_checked || s->check_text != NULL || s->max_kld != NULL;
+}
+
+static qn_status make_check_options(const qn_pack_settings *s, qn_check_options *out, qn_error *err) {
+    char *end = NULL;
+    *out = (qn_check_options){.text = s->check_text, .has_max_kld = s->max_kld != NULL, .is_required = wants_check(s)};
+    if (s->is_unchecked && wants_check(s)) {
+        return qn_fail(err, QN_E_USAGE, "--no-check contradicts --check, --check-text and --check-max-kld");
+    }
+    if (s->max_kld == NULL) {
+        return QN_OK;
+    }
+    out->max_kld = strtod(s->max_kld, &end);
+    if (end == s->max_kld || *end != '\0' || !(out->max_kld >= 0 && out->max_kld < 1e9)) {
+        return qn_fail(err, QN_E_USAGE, "--check-max-kld '%.40s': a divergence in nats is expected, as in 0.05",
+                       s->max_kld);
+    }
+    return QN_OK;
+}
+
+/* Without being asked for, a check that cannot be made, or takes long, is left out, and the plan says so. */
+static qn_status leave_check(session *se, const char *why, qn_error *err) {
+    qn_check_free(se->check);
+    se->check = NULL;
+    se->check_fact = qn_arena_printf(se->arena, "none: %s", why);
+    qn_job_note(se->job, "the files will not be checked: %s", why);
+    return se->check_fact == NULL ? qn_fail_nomem(err, "plan", strlen(why)) : QN_OK;
+}
+
+static qn_status prepare_check(session *se, qn_error *err) {
+    const qn_pack_settings *s = se->settings;
+    qn_check_options options;
+    QN_TRY(make_check_options(s, &options, err));
+    if (!se->kind->checks || s->is_unchecked) {
+        return QN_OK;
+    }
+    const qn_status status = qn_check_new(se->plan, &options, se->job, &se->check, err);
+    if (status != QN_OK) {
+        return options.is_required || status == QN_E_NOMEM ? status : leave_check(se, err->message, err);
+    }
+    const double seconds = qn_check_seconds(se->check);
+    if (seconds > MAX_CHECK_S && !options.is_required) {
+        char why[128];
+        (void)snprintf(why, sizeof why, "it would take about %s; --check does it", qn_human_seconds(seconds).text);
+        return leave_check(se, why, err);
+    }
+    se->check_fact = qn_arena_printf(se->arena, "every file is run and compared, about %s",
+                                     qn_human_seconds(seconds).text);
+    qn_plan_set_accept(se->plan, qn_check_accept, se->check);
+    return se->check_fact == NULL ? qn_fail_nomem(err, "plan", 1) : QN_OK;
+}
+
+/* ---- events ---- */
+
 static void log_line(const session *se, const char *line) {
     if (se->log != NULL) {
         (void)fprintf(se->log, "%s\n", line);
@@ -233,6 +298,9 @@ static void on_event(void *user, const qn_event *event) {
     }
     if (event->kind == QN_EVENT_OUTPUT) {
         qn_results_add(se->results, event);
+        if (event->verdict != NULL && event->verdict->note[0] != '\0') {
+            qn_buffer_printf(&se->notes, "%s: %s\n", event->output_type, event->verdict->note);
+        }
     }
 }
 
@@ -294,28 +362,40 @@ static void show_plan(const session *se) {
     if (s->is_dry_run) {
         qn_print_plan_tensors(&to, se->document);
     }
-    qn_print_plan(&to, se->document);
+    qn_print_plan(&to, se->document, se->check_fact);
     (void)fputs(s->is_dry_run ? "\nNothing was written (--dry-run).\n" : "\n", stdout);
     (void)fflush(stdout);
 }
 
-static void show_results(session *se) {
+/* Also of a job that has failed: some outputs may have their names. */
+static void show_results(session *se, qn_status status) {
     const qn_terminal to = qn_terminal_of(stdout);
     qn_progress_clear(&se->progress);
-    if (se->settings->is_json || se->settings->is_quiet) {
+    if (se->settings->is_json || se->settings->is_quiet || qn_table_rows(se->results) == 0) {
         return;
     }
     if (se->progress.to.can_redraw) { /* the finished bar stands between plan and results */
         (void)fputc('\n', stdout);
     }
     qn_table_print(se->results, &to);
-    qn_print_next(&to, se->document);
+    if (se->notes.len > 0 && !se->notes.has_failed) {
+        (void)fprintf(stdout, "\n%.*s", (int)se->notes.len, (const char *)se->notes.data);
+    }
+    if (status == QN_OK) {
+        qn_print_next(&to, se->document);
+    }
+    (void)fflush(stdout);
 }
 
 static qn_status run_session(session *se, const qn_operands *operands, qn_error *err) {
     qn_pack_options options;
     QN_TRY(make_options(se, operands, &options, err));
     QN_TRY(qn_plan_new(&options, se->job, &se->plan, err));
+    QN_TRY(prepare_check(se, err));
+    se->results = qn_results_new(se->check != NULL);
+    if (se->results == NULL) {
+        return qn_fail_nomem(err, "results", 0);
+    }
     qn_progress_clear(&se->progress);
     QN_TRY(tell_plan(se, err));
     QN_TRY(keep_types(se, err));
@@ -323,19 +403,19 @@ static qn_status run_session(session *se, const qn_operands *operands, qn_error 
     if (se->settings->is_dry_run) {
         return QN_OK;
     }
-    QN_TRY(qn_plan_run(se->plan, se->job, err));
-    show_results(se);
-    return QN_OK;
+    const qn_status status = qn_plan_run(se->plan, se->job, err);
+    show_results(se, status);
+    return status;
 }
 
 static qn_status session_begin(session *se, const qn_pack_kind *kind, const qn_pack_settings *settings, qn_error *err) {
-    *se = (session){.kind = kind, .settings = settings, .arena = qn_arena_new(), .results = qn_results_new()};
+    *se = (session){.kind = kind, .settings = settings, .arena = qn_arena_new()};
     qn_progress_init(&se->progress, stderr, settings->is_quiet);
     if (settings->n_threads > 1024) {
         return qn_fail(err, QN_E_USAGE, "--threads %llu: at most 1024", (unsigned long long)settings->n_threads);
     }
     se->job = qn_job_new((unsigned)settings->n_threads, on_event, se);
-    if (se->job == NULL || se->arena == NULL || se->results == NULL) {
+    if (se->job == NULL || se->arena == NULL) {
         return qn_fail_nomem(err, "job", sizeof *se);
     }
     if (settings->log != NULL) {
@@ -361,6 +441,8 @@ static void close_log(session *se) {
 static void session_end(session *se) {
     close_log(se);
     json_decref(se->document);
+    qn_check_free(se->check);
+    qn_buffer_clear(&se->notes);
     qn_plan_free(se->plan);
     qn_job_free(se->job);
     qn_table_free(se->results);

@@ -13,9 +13,10 @@ typedef struct qn_pack_settings {
     bool is_dry_run, is_json, is_quiet;
     bool allow_nan, allow_requantize, force, no_sync, no_verify;
     bool pure, leave_output_tensor, keep_split;
+    bool is_checked, is_unchecked;
     const char *run, *checkpoint, *preset, *out_dir, *name, *outtype, *pre, *log;
     const char *imatrix, *effort, *output_tensor_type, *token_embedding_type, *tensor_type_file, *target_bpw;
-    const char *target_format, *kept_types;
+    const char *target_format, *kept_types, *check_text, *max_kld;
     qn_texts adapters, types, tensor_types, include_weights, exclude_weights, pruned_layers, overrides;
     uint64_t n_threads, split_max_bytes, split_max_tensors, target_size_bytes;
 } qn_pack_settings;
@@ -26,6 +27,7 @@ typedef struct qn_pack_kind {
     const char *preset; /**< NULL: as the settings say */
     bool to_hf;
     bool needs_types; /**< -t, --target-size or --target-bpw must be given */
+    bool checks;      /**< QN_ROWS_CHECK are among its options: outputs are tried where that takes little time */
 } qn_pack_kind;
 
 /** Runs a command: options to a plan, the plan to the screen, then the job; err is filled on failure. */
@@ -43,6 +45,7 @@ QN_NODISCARD qn_status qn_pack_session(const qn_pack_kind *kind, const qn_pack_s
 #define QN_GROUP_INPUT "What to read"
 #define QN_GROUP_OUTPUT "What to write"
 #define QN_GROUP_TYPES "Which type for which tensor"
+#define QN_GROUP_CHECK "Trying the files before they get their names"
 #define QN_GROUP_RUNNING "Running"
 #define QN_GROUP_TELLING "Output of the command"
 
@@ -216,6 +219,28 @@ QN_NODISCARD qn_status qn_pack_session(const qn_pack_kind *kind, const qn_pack_s
          .help = "more of them, one a line"},                                                                       \
         QN_FLAG_ROW("allow-requantize", allow_requantize, QN_GROUP_TYPES,                                           \
                     "quantise weights that are quantised already; they lose twice")
+
+/** Whether and how outputs are tried. */
+#define QN_ROWS_CHECK                                                                                          \
+    {.name = "check",                                                                                          \
+     .kind = QN_OPTION_FLAG,                                                                                   \
+     QN_PACK_AT(is_checked),                                                                                   \
+     .group = QN_GROUP_CHECK,                                                                                  \
+     .help = "load every file, let it answer, and compare it with the unquantised weights on a short text",    \
+     .fallback = "on where it takes less than a minute"},                                                      \
+        QN_FLAG_ROW("no-check", is_unchecked, QN_GROUP_CHECK, "do not"),                                       \
+        {.name = "check-text",                                                                                 \
+         .kind = QN_OPTION_TEXT,                                                                               \
+         QN_PACK_AT(check_text),                                                                               \
+         .argument = "FILE",                                                                                   \
+         .group = QN_GROUP_CHECK,                                                                              \
+         .help = "compare on the beginning of FILE, at most 512 tokens",                                       \
+         .fallback = "a text of prose, code and other scripts"},                                               \
+    {                                                                                                          \
+        .name = "check-max-kld", .kind = QN_OPTION_TEXT, QN_PACK_AT(max_kld), .argument = "X",                 \
+        .group = QN_GROUP_CHECK,                                                                               \
+        .help = "refuse files whose mean divergence (KLD) from the unquantised weights is above X, as in 0.05" \
+    }
 
 /** How the job runs and what it tells; the last rows of every table. */
 #define QN_ROWS_RUNNING                                                                                            \

@@ -5,7 +5,7 @@
 #include <stddef.h>
 
 static qn_status run_quantize(const void *settings, const qn_operands *operands, qn_error *err) {
-    static const qn_pack_kind kind = {.verb = "quantize", .preset = "custom", .needs_types = true};
+    static const qn_pack_kind kind = {.verb = "quantize", .preset = "custom", .needs_types = true, .checks = true};
     return qn_pack_session(&kind, settings, operands, err);
 }
 
@@ -19,6 +19,7 @@ static const qn_option options[] = {
     QN_FLAG_ROW("keep-split", keep_split, QN_GROUP_OUTPUT, "shards as IN has them"),
     QN_ROW_FORCE,
     QN_ROWS_TYPES,
+    QN_ROWS_CHECK,
     QN_ROWS_RUNNING,
 };
 

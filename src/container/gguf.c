@@ -101,18 +101,29 @@ static qn_status check_shard(const char *path, const split *found, const split *
     return QN_OK;
 }
 
-static qn_status open_set(qn_archive *archive, const char *path, const split *of, qn_error *err) {
-    qn_arena *arena = qn_archive_arena(archive);
+/* The names of a set's files, made from one of them. */
+static qn_status name_set(qn_arena *arena, const char *path, const split *of, const char ***out, qn_error *err) {
     const char *prefix = NULL;
+    const char **names = qn_arena_array(arena, of->count, sizeof *names);
     QN_TRY(find_prefix(arena, path, of, &prefix, err));
-    split want = *of;
-    for (want.no = 0; want.no < want.count; want.no++) {
-        const char *name = qn_gguf_shard_name(arena, prefix, want.no, want.count);
-        qn_meta scratch = qn_meta_new(arena);
-        split found;
-        if (name == NULL) {
+    for (uint64_t i = 0; names != NULL && i < of->count; i++) {
+        names[i] = qn_gguf_shard_name(arena, prefix, i, of->count);
+        if (names[i] == NULL) {
             return qn_fail_nomem(err, path, strlen(path));
         }
+    }
+    *out = names;
+    return names == NULL ? qn_fail_nomem(err, path, (size_t)of->count * sizeof *names) : QN_OK;
+}
+
+static qn_status open_set(qn_archive *archive, const char *const *names, uint64_t n, qn_error *err) {
+    qn_arena *arena = qn_archive_arena(archive);
+    const char *path = names[0];
+    split want = {.count = n};
+    for (want.no = 0; want.no < want.count; want.no++) {
+        const char *name = names[want.no];
+        qn_meta scratch = qn_meta_new(arena);
+        split found;
         const qn_status status = open_file(archive, name, want.no == 0 ? qn_archive_own_meta(archive) : &scratch,
                                            &found, err);
         if (status == QN_E_NOT_FOUND && !qn_is_file(name)) {
@@ -136,19 +147,8 @@ static qn_status open_set(qn_archive *archive, const char *path, const split *of
     return QN_OK;
 }
 
-qn_status qn_gguf_open(const char *path, qn_archive **out, qn_error *err) {
-    split s = {0};
-    qn_archive *archive = qn_archive_new("gguf");
-    if (archive == NULL) {
-        return qn_fail_nomem(err, path, 0);
-    }
-    qn_status status = open_file(archive, path, qn_archive_own_meta(archive), &s, err);
-    if (status == QN_OK && s.count > 1) {
-        /* Any part opens the set, so the set is opened from its first part. */
-        qn_archive_close(archive);
-        archive = qn_archive_new("gguf");
-        status = archive == NULL ? qn_fail_nomem(err, path, 0) : open_set(archive, path, &s, err);
-    }
+/* Completes what the files gave, or closes it. */
+static qn_status finish(qn_archive *archive, qn_status status, qn_archive **out, qn_error *err) {
     if (status == QN_OK) {
         drop_split_keys(qn_archive_own_meta(archive));
         status = qn_archive_seal(archive, err);
@@ -159,4 +159,34 @@ qn_status qn_gguf_open(const char *path, qn_archive **out, qn_error *err) {
     }
     *out = archive;
     return QN_OK;
+}
+
+qn_status qn_gguf_open_files(const char *const *paths, uint64_t n, qn_archive **out, qn_error *err) {
+    if (n == 1) {
+        return qn_gguf_open(paths[0], out, err);
+    }
+    qn_archive *archive = qn_archive_new("gguf");
+    if (archive == NULL) {
+        return qn_fail_nomem(err, paths[0], 0);
+    }
+    return finish(archive, open_set(archive, paths, n, err), out, err);
+}
+
+qn_status qn_gguf_open(const char *path, qn_archive **out, qn_error *err) {
+    split s = {0};
+    qn_archive *archive = qn_archive_new("gguf");
+    if (archive == NULL) {
+        return qn_fail_nomem(err, path, 0);
+    }
+    qn_status status = open_file(archive, path, qn_archive_own_meta(archive), &s, err);
+    if (status == QN_OK && s.count > 1) {
+        /* Any part opens the set, so the set is opened from its first part. */
+        const char **names = NULL;
+        qn_archive_close(archive);
+        archive = qn_archive_new("gguf");
+        status = archive == NULL ? qn_fail_nomem(err, path, 0)
+                                 : name_set(qn_archive_arena(archive), path, &s, &names, err);
+        status = status == QN_OK ? open_set(archive, names, s.count, err) : status;
+    }
+    return finish(archive, status, out, err);
 }

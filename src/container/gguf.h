@@ -18,6 +18,13 @@ enum { QN_GGUF_MAX_NAME = 63, QN_GGUF_ALIGNMENT = 32, QN_GGUF_MAX_DIMS = 4 };
 QN_NODISCARD qn_status qn_gguf_open(const char *path, qn_archive **out, qn_error *err);
 
 /**
+ * As qn_gguf_open(), all files of a model named: for shards that do not have their final names yet.
+ * @param paths [n] in order; each must say that it is this part of n
+ * @return also QN_E_FORMAT for a file in another's place
+ */
+QN_NODISCARD qn_status qn_gguf_open_files(const char *const *paths, uint64_t n, qn_archive **out, qn_error *err);
+
+/**
  * Builds the bytes of a version 3 file up to the first tensor's data, and says where each tensor goes.
  * @param meta       written in order; general.alignment must be absent (32 is used)
  * @param tensors    [n] in file order; offsets and sizes are filled in. Shapes are written in GGUF's order (fastest

@@ -7,6 +7,7 @@
  */
 #include "engine/weights.h"
 
+#include "container/gguf.h"
 #include "dtype/codec.h"
 #include "dtype/matmul.h"
 #include "engine/lora.h"
@@ -38,14 +39,25 @@ static void close_archive(void *self) {
     qn_archive_close(self);
 }
 
-qn_status qn_provider_open(const char *path, qn_provider *out, qn_error *err) {
-    qn_archive *archive = NULL;
-    QN_TRY(qn_model_open_file(&(qn_model_request){.dir = path}, &archive, err));
-    *out = (qn_provider){.self = archive,
+static qn_provider provider_of(qn_archive *archive) {
+    return (qn_provider){.self = archive,
                          .where = qn_file_path(qn_archive_file_at(archive, 0)),
                          .meta = qn_archive_meta(archive),
                          .find = find_in_archive,
                          .close = close_archive};
+}
+
+qn_status qn_provider_open(const char *path, qn_provider *out, qn_error *err) {
+    qn_archive *archive = NULL;
+    QN_TRY(qn_model_open_file(&(qn_model_request){.dir = path}, &archive, err));
+    *out = provider_of(archive);
+    return QN_OK;
+}
+
+qn_status qn_provider_open_files(const char *const *paths, uint64_t n, qn_provider *out, qn_error *err) {
+    qn_archive *archive = NULL;
+    QN_TRY(qn_gguf_open_files(paths, n, &archive, err));
+    *out = provider_of(archive);
     return QN_OK;
 }
 

@@ -95,6 +95,9 @@ typedef struct qn_weights {
 /** Opens a GGUF file, or the set of shards it belongs to, as a provider; its files are mapped, nothing is read. */
 QN_NODISCARD qn_status qn_provider_open(const char *path, qn_provider *out, qn_error *err);
 
+/** The same, all files of a model named, whatever their names are. */
+QN_NODISCARD qn_status qn_provider_open_files(const char *const *paths, uint64_t n, qn_provider *out, qn_error *err);
+
 /**
  * Finds every tensor of a graph and checks its shape and type.
  * @param loras [n_loras] adapters, for the weights that they change; outlive the weights

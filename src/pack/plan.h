@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* plan.h: outputs x tensors x types x offsets. Private to src/pack/. */
+/* plan.h: outputs x tensors x types x offsets. Private to src/pack/, and for src/calib to read. */
 #ifndef QUERN_PACK_PLAN_H
 #define QUERN_PACK_PLAN_H
 
@@ -94,7 +94,9 @@ struct qn_plan {
     uint64_t memory_bytes;
     uint64_t fingerprint; /**< of everything that decides the outputs' bytes */
     const char *journal_path;
-    bool resumes; /**< a journal of this very job is there */
+    bool resumes;         /**< a journal of this very job is there */
+    qn_accept_fn *accept; /**< asked before an output gets its name; NULL: nobody is */
+    void *accept_user;
 };
 
 /** Finds base, adapters, checkpoint, names and folder. Fills plan->inputs. */

@@ -187,6 +187,7 @@ qn_status qn_plan_json(const qn_plan *plan, char **text, qn_error *err) {
     put(&m, o, "memory_bytes", count(plan->memory_bytes));
     put(&m, o, "read_bytes", count(plan->stream.source_bytes));
     put(&m, o, "resumes", json_boolean(plan->resumes));
+    put(&m, o, "is_checked", json_boolean(plan->accept != NULL));
     for (uint32_t i = 0; i < plan->n_outputs; i++) {
         push(&m, outputs, output_json(&m, plan, &plan->outputs[i]));
     }

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * publish.c: runs a plan: opens .part files, streams, syncs, verifies, renames.
+ * publish.c: runs a plan: opens .part files, streams, syncs, verifies, has outputs accepted, renames.
  *
  * Until the last step nothing has a final name. What fails or is interrupted before that leaves the .part files and
- * the journal, from which the same plan goes on; what fails before anything was written leaves nothing.
+ * the journal, from which the same plan goes on; what fails before anything was written leaves nothing. An output that
+ * is refused does not hold back the others: it alone stays, as a .part file, and the job has failed.
  */
 #include "pack/journal.h"
 #include "pack/plan.h"
@@ -22,6 +23,10 @@ typedef struct press {
     bool *published; /* [n_files] of an earlier run of this job */
     bool has_work;   /* some unit is written: worth keeping when the run fails */
     double start_s;
+    double whole_s;       /* when all outputs were whole and verified */
+    qn_verdict *verdicts; /* [n_outputs] */
+    bool *is_refused;     /* [n_outputs] */
+    qn_error refusal;     /* QN_OK: none so far */
 } press;
 
 static qn_status note_unit(void *user, uint64_t unit, const uint64_t *hashes, qn_error *err) {
@@ -106,7 +111,9 @@ static qn_status prepare(press *p, qn_error *err) {
     QN_TRY(qn_make_dirs(plan->inputs.out_dir, err));
     QN_TRY(qn_stream_state_new(&plan->stream, &p->state, err));
     p->published = qn_new_array(plan->n_files, sizeof *p->published);
-    if (p->published == NULL) {
+    p->verdicts = qn_new_array(plan->n_outputs, sizeof *p->verdicts);
+    p->is_refused = qn_new_array(plan->n_outputs, sizeof *p->is_refused);
+    if (p->published == NULL || p->verdicts == NULL || p->is_refused == NULL) {
         return qn_fail_nomem(err, "plan", plan->n_files);
     }
     QN_TRY(qn_journal_open(plan->journal_path, plan->fingerprint, &plan->stream, &p->state, p->published, &p->journal,
@@ -170,8 +177,51 @@ static qn_status finish_bytes(press *p, qn_error *err) {
     return qn_stream_verify(&plan->stream, &p->state, false, p->job, err);
 }
 
+/* The first refusal's status, and the messages of all, one a line. */
+static void note_refusal(press *p, uint32_t o, const qn_error *why) {
+    qn_error *all = &p->refusal;
+    const size_t used = strlen(all->message);
+    p->is_refused[o] = true;
+    all->status = used == 0 ? why->status : all->status;
+    (void)snprintf(all->message + used, sizeof all->message - used, "%s%s", used == 0 ? "" : "\n", why->message);
+}
+
+/* @return of the accept call */
+static qn_status ask(press *p, uint32_t o, qn_error *err) {
+    const qn_plan_output *output = &p->plan->outputs[o];
+    const char **part_paths = qn_new_array(output->n_files, sizeof *part_paths);
+    if (part_paths == NULL) {
+        return qn_fail_nomem(err, "plan", output->n_files);
+    }
+    for (uint32_t k = 0; k < output->n_files; k++) {
+        part_paths[k] = p->plan->files[output->first_file + k].part_path;
+    }
+    const qn_candidate candidate = {.type = output->type_name,
+                                    .path = output->path,
+                                    .part_paths = part_paths,
+                                    .n_files = output->n_files,
+                                    .size_bytes = output->size_bytes};
+    const qn_status status = p->plan->accept(p->plan->accept_user, &candidate, p->job, &p->verdicts[o], err);
+    free(part_paths);
+    return status;
+}
+
+static qn_status ask_all(press *p, qn_error *err) {
+    for (uint32_t o = 0; p->plan->accept != NULL && !p->plan->to_hf && o < p->plan->n_outputs; o++) {
+        const qn_status status = ask(p, o, err);
+        if (status == QN_E_INTERRUPTED) {
+            return status;
+        }
+        if (status != QN_OK) {
+            note_refusal(p, o, err);
+        }
+    }
+    return QN_OK;
+}
+
 /* Gives every file of an output its final name, the first of a set last: a set is found by its first file. */
-static qn_status rename_output(press *p, const qn_plan_output *output, qn_error *err) {
+static qn_status rename_output(press *p, uint32_t o, qn_error *err) {
+    const qn_plan_output *output = &p->plan->outputs[o];
     for (uint32_t k = output->n_files; k > 0; k--) {
         const uint32_t f = output->first_file + k - 1;
         const qn_plan_file *file = &p->plan->files[f];
@@ -186,7 +236,8 @@ static qn_status rename_output(press *p, const qn_plan_output *output, qn_error 
                            .output_type = output->type_name,
                            .bytes_done = output->size_bytes,
                            .bits_per_weight = qn_plan_bits_per_weight(p->plan, output),
-                           .seconds = qn_job_seconds(p->job) - p->start_s});
+                           .seconds = p->whole_s - p->start_s,
+                           .verdict = p->plan->accept == NULL || p->plan->to_hf ? NULL : &p->verdicts[o]});
     return QN_OK;
 }
 
@@ -200,10 +251,14 @@ static qn_status run(press *p, qn_error *err) {
     announce(p);
     QN_TRY(qn_stream_run(&p->plan->stream, &p->state, &options, p->job, err));
     QN_TRY(finish_bytes(p, err));
+    p->whole_s = qn_job_seconds(p->job);
+    QN_TRY(ask_all(p, err));
     for (uint32_t o = 0; o < p->plan->n_outputs; o++) {
-        QN_TRY(rename_output(p, &p->plan->outputs[o], err));
+        if (!p->is_refused[o]) {
+            QN_TRY(rename_output(p, o, err));
+        }
     }
-    return QN_OK;
+    return p->refusal.status == QN_OK ? QN_OK : qn_fail(err, p->refusal.status, "%s", p->refusal.message);
 }
 
 /* A run that failed before it wrote anything worth keeping leaves nothing behind. */
@@ -216,6 +271,13 @@ static void clean_up(press *p, qn_status status) {
     }
     qn_stream_state_clear(&p->state);
     free(p->published);
+    free(p->verdicts);
+    free(p->is_refused);
+}
+
+void qn_plan_set_accept(qn_plan *plan, qn_accept_fn *fn, void *user) {
+    plan->accept = fn;
+    plan->accept_user = user;
 }
 
 qn_status qn_plan_run(qn_plan *plan, qn_job *job, qn_error *err) {

@@ -215,6 +215,34 @@ static void any_part_opens_the_whole_set(void **state) {
     remove_temp_dir(dir);
 }
 
+/* Under other names the files are found by a list, in their order. */
+static void named_files_are_a_set(void **state) {
+    (void)state;
+    char *dir = make_temp_dir();
+    qn_error err;
+    qn_archive *a = NULL;
+    put_file(dir, "one", SHARD(0, 2, 2, "a", 10));
+    put_file(dir, "two", SHARD(1, 2, 2, "b", 11));
+    put_file(dir, "whole", "=GGUF u:3 q:0 q:0");
+    char *one = join_path(dir, "one");
+    char *two = join_path(dir, "two");
+    char *whole = join_path(dir, "whole");
+    assert_ok(&err, qn_gguf_open_files((const char *const[]){one, two}, 2, &a, &err));
+    assert_string_equal(qn_archive_tensor_at(a, 1)->name, "b");
+    assert_string_equal(qn_meta_string(qn_archive_meta(a), "general.name"), "set0");
+    qn_archive_close(a);
+    assert_ok(&err, qn_gguf_open_files((const char *const[]){whole}, 1, &a, &err));
+    qn_archive_close(a);
+    assert_status(&err, qn_gguf_open_files((const char *const[]){two, one}, 2, &a, &err), QN_E_FORMAT);
+    assert_message_has(&err, "in the place of part 1 of 2");
+    assert_status(&err, qn_gguf_open_files((const char *const[]){one, whole}, 2, &a, &err), QN_E_FORMAT);
+    assert_message_has(&err, "says that it is part 1 of 1");
+    free(one);
+    free(two);
+    free(whole);
+    remove_temp_dir(dir);
+}
+
 static void broken_sets_are_refused(void **state) {
     (void)state;
     static const struct {
@@ -296,6 +324,7 @@ int main(void) {
         cmocka_unit_test(reads_adapters_and_importance_matrices),
         cmocka_unit_test(refuses_what_is_no_little_endian_gguf),
         cmocka_unit_test(any_part_opens_the_whole_set),
+        cmocka_unit_test(named_files_are_a_set),
         cmocka_unit_test(broken_sets_are_refused),
         cmocka_unit_test(names_and_keys_of_parts_must_agree),
         cmocka_unit_test(shard_names_have_five_digits),

@@ -44,7 +44,8 @@ typedef struct breaker {
     unsigned n_warnings_left; /* 0: at none */
     const char *stage;        /* NULL: at none */
     char notes[1024];
-    unsigned n_outputs; /* told as finished */
+    unsigned n_outputs;  /* told as finished */
+    unsigned n_verdicts; /* told with them */
     unsigned n_done;
     unsigned n_failed;
 } breaker;
@@ -62,6 +63,7 @@ static void listen(void *user, const qn_event *event) {
         (void)snprintf(b->notes + used, sizeof b->notes - used, "%s\n", event->message);
     }
     b->n_outputs += event->kind == QN_EVENT_OUTPUT ? 1 : 0;
+    b->n_verdicts += event->verdict != NULL && event->verdict->is_compared && event->verdict->kld == 0.25 ? 1 : 0;
     b->n_done += event->kind == QN_EVENT_DONE ? 1 : 0;
     b->n_failed += event->kind == QN_EVENT_FAILED ? 1 : 0;
 }
@@ -379,6 +381,125 @@ static void test_name_taken_since(void **state) {
     end_case(&c);
 }
 
+/* ---- asked before the names are given ---- */
+
+/* Answers by type, and looks at what it is shown. */
+typedef struct judge {
+    const char *refuses; /* a type; "*": all; NULL: none */
+    qn_status status;
+    unsigned n_asked;
+    unsigned n_parts;
+} judge;
+
+static qn_status answer(void *user, const qn_candidate *candidate, qn_job *job, qn_verdict *verdict, qn_error *err) {
+    judge *j = user;
+    uint64_t n_bytes = 0;
+    assert_non_null(job);
+    assert_false(path_exists(candidate->path));
+    for (size_t i = 0; i < candidate->n_files; i++) {
+        qn_file *file = NULL;
+        assert_ok(err, qn_file_open(candidate->part_paths[i], &file, err));
+        n_bytes += qn_file_size(file);
+        qn_file_close(file);
+    }
+    assert_int_equal(n_bytes, candidate->size_bytes);
+    assert_false(verdict->is_compared || verdict->has_answered || verdict->note[0] != '\0');
+    j->n_asked++;
+    j->n_parts += (unsigned)candidate->n_files;
+    verdict->is_compared = true;
+    verdict->kld = 0.25;
+    if (j->refuses == NULL || (strcmp(j->refuses, "*") != 0 && strcmp(j->refuses, candidate->type) != 0)) {
+        return QN_OK;
+    }
+    return qn_fail(err, j->status, "%s is not liked", candidate->type);
+}
+
+static qn_status run_judged(const qn_pack_options *options, judge *j, breaker *b, qn_error *err) {
+    qn_plan *plan = NULL;
+    qn_job *job = qn_job_new(2, listen, b);
+    b->job = job;
+    assert_ok(err, qn_plan_new(options, job, &plan, err));
+    qn_plan_set_accept(plan, answer, j);
+    const qn_status status = qn_plan_run(plan, job, err);
+    qn_plan_free(plan);
+    qn_job_free(job);
+    return status;
+}
+
+/* What is refused keeps its .part name, the others get theirs; asked again, the job goes on without encoding. */
+static void test_refused(void **state) {
+    static const struct {
+        const char *refuses;
+        qn_status status;
+        uint64_t split_max_tensors;
+        unsigned n_asked;
+        unsigned n_outputs; /* named in the first run */
+        unsigned n_left;    /* names in the folder then: files, parts and the journal */
+    } rows[] = {
+        {NULL, QN_OK, 0, 2, 2, 2},     {"Q8_0", QN_E_RANGE, 0, 2, 1, 3}, {"F16", QN_E_UNSUPPORTED, 0, 2, 1, 3},
+        {"*", QN_E_RANGE, 0, 2, 0, 3}, {"F16", QN_E_RANGE, 9, 2, 1, 7},  {"Q8_0", QN_E_INTERRUPTED, 0, 1, 0, 3},
+    };
+    pack_case c;
+    (void)state;
+    begin_case(&c);
+    write_base(&c, false);
+    const qn_pack_adapter adapter = {c.adapter, 1.0};
+    qn_pack_options options = options_for(&c, &adapter);
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        char *whole = join_path(c.root, "whole");
+        qn_error err = {0};
+        breaker first = {.stage = NULL};
+        breaker again = {.stage = NULL};
+        judge strict = {.refuses = rows[i].refuses, .status = rows[i].status};
+        judge mild = {.refuses = NULL};
+        options.split_max_tensors = rows[i].split_max_tensors;
+        options.out_dir = whole;
+        run_to_end(&options, 2);
+        options.out_dir = c.out;
+        assert_status(&err, run_judged(&options, &strict, &first, &err), rows[i].status);
+        assert_int_equal(strict.n_asked, rows[i].n_asked);
+        assert_int_equal(first.n_outputs, rows[i].n_outputs);
+        assert_int_equal(first.n_verdicts, rows[i].n_outputs);
+        assert_int_equal(count_names(c.out), rows[i].n_left);
+        if (rows[i].status != QN_OK) {
+            assert_message_has(&err, "is not liked");
+            assert_int_equal(first.n_failed, 1);
+            assert_ok(&err, run_judged(&options, &mild, &again, &err));
+            assert_int_equal(again.n_outputs, N_OUTPUTS);
+            assert_non_null(strstr(again.notes, ": 21 of 21 parts"));
+        }
+        assert_true(same_folder(whole, c.out));
+        remove_tree(c.out);
+        remove_tree(whole);
+        free(whole);
+    }
+    end_case(&c);
+}
+
+/* All reasons are told, one a line. A folder is not put before anybody. */
+static void test_asked_of_what(void **state) {
+    pack_case c;
+    (void)state;
+    begin_case(&c);
+    write_base(&c, false);
+    const qn_pack_adapter adapter = {c.adapter, 1.0};
+    qn_pack_options options = options_for(&c, &adapter);
+    qn_error err = {0};
+    breaker b = {.stage = NULL};
+    judge strict = {.refuses = "*", .status = QN_E_RANGE};
+    options.out_dir = c.out;
+    assert_status(&err, run_judged(&options, &strict, &b, &err), QN_E_RANGE);
+    assert_message_has(&err, "Q8_0 is not liked\nF16 is not liked");
+    remove_tree(c.out);
+    judge unasked = {.refuses = "*", .status = QN_E_RANGE};
+    options.to_hf = true;
+    options.types = "F16";
+    assert_ok(&err, run_judged(&options, &unasked, &b, &err));
+    assert_int_equal(unasked.n_asked, 0);
+    assert_int_equal(b.n_verdicts, 0);
+    end_case(&c);
+}
+
 /* ---- another process ---- */
 
 static void test_locked(void **state) {
@@ -609,6 +730,8 @@ int main(void) {
         cmocka_unit_test(test_damaged_padding),
         cmocka_unit_test(test_killed_between_renames),
         cmocka_unit_test(test_name_taken_since),
+        cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_asked_of_what),
         cmocka_unit_test(test_locked),
         cmocka_unit_test(test_part_held),
         cmocka_unit_test(test_failing_early_leaves_nothing),
