@@ -79,7 +79,8 @@ static qn_status add_pair(qn_model *model, const qn_adapter *adapter, const qn_a
 static qn_status fill_adapter(qn_model *model, const qn_adapter_ref *ref, const char *name, qn_job *job,
                               qn_error *err) {
     const json_t *text = NULL;
-    const qn_model_request request = {.adapters = ref, .n_adapters = 1, .job = job};
+    const qn_model_request request = {
+        .dir = model->path, .without_vocab = true, .adapters = ref, .n_adapters = 1, .job = job};
     if (qn_is_file(model->path)) {
         QN_TRY(qn_model_read_gguf(model, &request, true, err));
         model->meta = qn_meta_new(model->arena); /* the file's own is the base's */
