@@ -158,9 +158,9 @@ static qn_status print_json(const talk *t, const qn_chat_stats *s, qn_error *err
         end_name(s->end), "prompt", "n_tokens", (json_int_t)s->n_prompt, "n_reused", (json_int_t)s->n_reused, "seconds",
         s->prompt_seconds, "generation", "n_tokens", (json_int_t)s->n_answer, "seconds", s->answer_seconds, "memory",
         "weights_bytes", (json_int_t)m.weights, "encoded_bytes", (json_int_t)m.encoded, "adapters_bytes",
-        (json_int_t)m.adapters, "vectors_bytes", (json_int_t)m.vectors, "kv_bytes", (json_int_t)m.kv,
-        "compute_bytes", (json_int_t)m.compute, "resident_bytes", (json_int_t)m.resident, "f16_bytes",
-        (json_int_t)m.as_f16, "n_ctx", (json_int_t)m.n_ctx);
+        (json_int_t)m.adapters, "vectors_bytes", (json_int_t)m.vectors, "kv_bytes", (json_int_t)m.kv, "compute_bytes",
+        (json_int_t)m.compute, "resident_bytes", (json_int_t)m.resident, "f16_bytes", (json_int_t)m.as_f16, "n_ctx",
+        (json_int_t)m.n_ctx);
     char *text = o == NULL ? NULL : qn_json_dump(o, JSON_INDENT(2) | JSON_REAL_PRECISION(9));
     json_decref(o);
     if (text == NULL) {
@@ -402,7 +402,8 @@ static const qn_option options[] = {
      AT(checkpoint),
      .argument = "WHICH",
      .group = choosing,
-     .help = "which of the run: best, last or a step",
+     .help = "which checkpoint of the run, or its step",
+     .words = "best last",
      .fallback = "best, else last"},
     {.name = "type",
      .letter = 't',
@@ -410,7 +411,8 @@ static const qn_option options[] = {
      AT(type),
      .argument = "TYPE",
      .group = choosing,
-     .help = "what a folder's weights are encoded to, in memory; `quern types` lists them",
+     .help = "what a folder's weights are encoded to, in memory; `quern types` lists all",
+     .words = "Q8_0 Q6_K Q5_K_M Q4_K_M IQ4_XS Q3_K_M Q2_K F16 BF16 F32",
      .fallback = "Q8_0"},
     {.name = "prompt",
      .letter = 'p',
