@@ -158,9 +158,9 @@ static qn_status print_json(const talk *t, const qn_chat_stats *s, qn_error *err
         end_name(s->end), "prompt", "n_tokens", (json_int_t)s->n_prompt, "n_reused", (json_int_t)s->n_reused, "seconds",
         s->prompt_seconds, "generation", "n_tokens", (json_int_t)s->n_answer, "seconds", s->answer_seconds, "memory",
         "weights_bytes", (json_int_t)m.weights, "encoded_bytes", (json_int_t)m.encoded, "adapters_bytes",
-        (json_int_t)m.adapters, "vectors_bytes", (json_int_t)m.vectors, "kv_bytes", (json_int_t)m.kv, "compute_bytes",
-        (json_int_t)m.compute, "resident_bytes", (json_int_t)m.resident, "f16_bytes", (json_int_t)m.as_f16, "n_ctx",
-        (json_int_t)m.n_ctx);
+        (json_int_t)m.adapters, "vectors_bytes", (json_int_t)m.vectors, "kv_bytes", (json_int_t)m.kv,
+        "compute_bytes", (json_int_t)m.compute, "resident_bytes", (json_int_t)m.resident, "f16_bytes",
+        (json_int_t)m.as_f16, "n_ctx", (json_int_t)m.n_ctx);
     char *text = o == NULL ? NULL : qn_json_dump(o, JSON_INDENT(2) | JSON_REAL_PRECISION(9));
     json_decref(o);
     if (text == NULL) {

@@ -19,15 +19,15 @@ say() {
 test "$(say "$SAMPLES/miller-base" --run "$SAMPLES/miller-sft")" = "$(say m-Q8_0.gguf)" && echo "the packed file's tokens"
 test "$(say base-Q8_0.gguf)" = "$(say "$SAMPLES/miller-base")" && echo "the base's, too"
 test "$(say base-Q8_0.gguf)" = "$(say base-Q8_0.gguf --adapter checkpoint-400-lora.gguf:0)" && echo "none of an adapter is none"
-report() {
-    quern run "$@" -p hi --temp 0 -n 2 2>&1 >/dev/null | grep -E "weights|adapters"
-}
-report base-Q8_0.gguf --adapter checkpoint-400-lora.gguf
-report "$SAMPLES/miller-sft"
-quern run base-Q8_0.gguf --adapter checkpoint-400-lora.gguf -p hi -n 2 --json | python3 -c "
+quern run base-Q8_0.gguf --adapter checkpoint-400-lora.gguf -p hi -n 2 2>&1 >/dev/null | grep adapters
+memory() {
+    quern run "$@" -p hi -n 2 --json | python3 -c "
 import json, sys
 m = json.load(sys.stdin)['memory']
 print(m['weights_bytes'], m['encoded_bytes'], m['adapters_bytes'])"
+}
+memory base-Q8_0.gguf --adapter checkpoint-400-lora.gguf
+memory "$SAMPLES/miller-sft"
 ls
 try() {
     quern run "$@" -p hi 2>&1 | head -n 1
