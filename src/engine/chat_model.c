@@ -30,6 +30,15 @@ static qn_status is_run(const opener *o, const char *path, bool *is, qn_error *e
     return QN_OK;
 }
 
+/* Other names may be those of models in the local cache. */
+static qn_status check_path(const char *path, qn_error *err) {
+    const size_t n = path == NULL ? 0 : strlen(path);
+    if (n < 5 || strcmp(path + n - 5, ".gguf") != 0 || qn_is_file(path) || qn_is_dir(path)) {
+        return QN_OK;
+    }
+    return qn_fail(err, QN_E_NOT_FOUND, "%s: No such file or directory", path);
+}
+
 /* Finds base and PEFT folders; GGUF adapters are put aside. */
 static qn_status find_inputs(opener *o, qn_error *err) {
     const qn_chat_options *wanted = o->options;
@@ -44,11 +53,14 @@ static qn_status find_inputs(opener *o, qn_error *err) {
         const qn_adapter_ref ref = {wanted->adapters[i].path, wanted->adapters[i].scale};
         if (qn_is_file(ref.dir)) {
             o->files[o->n_files++] = ref;
-        } else {
+        } else if (qn_is_dir(ref.dir)) {
             dirs[request.n_adapters++] = ref;
+        } else {
+            return qn_fail(err, QN_E_NOT_FOUND, "%s: there is no such adapter, neither a folder nor a file", ref.dir);
         }
     }
     request.adapters = dirs;
+    QN_TRY(check_path(request.base, err));
     QN_TRY(is_run(o, request.base, &base_is_run, err));
     if (base_is_run && request.run == NULL) {
         request.run = request.base;
@@ -66,7 +78,13 @@ static qn_status open_file(const opener *o, qn_provider *provider, qn_error *err
             "of another type",
             path);
     }
-    return qn_provider_open(path, provider, err);
+    QN_TRY(qn_provider_open(path, provider, err));
+    const char *kind = qn_meta_string(provider->meta, "general.type");
+    if (kind != NULL && strcmp(kind, "adapter") == 0) {
+        provider->close(provider->self);
+        return qn_fail(err, QN_E_USAGE, "%s: is an adapter: name the model, and pass this with --adapter", path);
+    }
+    return QN_OK;
 }
 
 static qn_status open_folder(const opener *o, uint64_t max_bytes, qn_provider *provider, qn_error *err) {

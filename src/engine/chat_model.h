@@ -12,8 +12,8 @@
 typedef struct qn_chat_model {
     qn_arena *arena;
     qn_model_inputs inputs;
-    qn_model *model;  /**< of a folder; NULL */
-    qn_lora **loras;  /**< [n_loras] adapters at run time */
+    qn_model *model; /**< of a folder; NULL */
+    qn_lora **loras; /**< [n_loras] adapters at run time */
     uint64_t n_loras;
 } qn_chat_model;
 

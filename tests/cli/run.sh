@@ -21,4 +21,3 @@ try m-Q4_K_M.gguf -p hi --temp x
 try m-Q4_K_M.gguf -p hi --top-p 2
 try m-Q4_K_M.gguf -p hi --stop ""
 try nowhere.gguf -p hi
-try "$SAMPLES/miller-base" -p hi

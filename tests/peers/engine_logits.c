@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* engine_logits.c: runs a GGUF file for the peer tests: logits of tokens into a file, or the likeliest continuation. */
 /*
- * engine_logits FILE.gguf N_CTX N_BATCH N_THREADS KV_TYPE, then a command a line on standard input:
+ * engine_logits FILE.gguf N_CTX N_BATCH N_THREADS KV_TYPE [ADAPTER SCALE]..., then a command a line on standard input:
  *   logits OUT ID...          float32 [n_tokens, n_vocab] of the prompt into OUT, decoded in batches
  *   steps OUT ID...           the same, one token a call
  *   greedy N_MAX EOG,... ID...  prints the ids that follow, up to an end-of-generation id
@@ -10,15 +10,17 @@
  * quern does not run, else 1.
  */
 #include "engine/engine.h"
+#include "engine/lora.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
-enum { MAX_LINE = 1 << 20, MAX_TOKENS = 1 << 16 };
+enum { MAX_LINE = 1 << 20, MAX_TOKENS = 1 << 16, MAX_ADAPTERS = 4 };
 
 typedef struct session {
+    qn_lora *loras[MAX_ADAPTERS];
     qn_engine *engine;
     qn_sequence *sequence;
     int32_t tokens[MAX_TOKENS];
@@ -152,10 +154,27 @@ static qn_status run_lines(session *s, qn_error *err) {
     return status;
 }
 
+static qn_status open_engine(session *s, int argc, char **argv, qn_engine_options *options, qn_error *err) {
+    qn_provider provider;
+    QN_TRY(qn_provider_open(argv[1], &provider, err));
+    const char *arch = qn_meta_string(provider.meta, "general.architecture");
+    for (int i = 6; i + 1 < argc && options->n_loras < MAX_ADAPTERS; i += 2) {
+        const qn_status status = qn_lora_open(argv[i], strtod(argv[i + 1], NULL), argv[1], arch == NULL ? "" : arch,
+                                              NULL, &s->loras[options->n_loras], err);
+        if (status != QN_OK) {
+            provider.close(provider.self);
+            return status;
+        }
+        options->n_loras++;
+    }
+    options->loras = (const qn_lora *const *)s->loras;
+    return qn_engine_open_provider(&provider, options, NULL, &s->engine, err);
+}
+
 int main(int argc, char **argv) {
     qn_error err;
-    if (argc != 6) {
-        (void)fprintf(stderr, "usage: engine_logits FILE.gguf N_CTX N_BATCH N_THREADS KV_TYPE\n");
+    if (argc < 6) {
+        (void)fprintf(stderr, "usage: engine_logits FILE.gguf N_CTX N_BATCH N_THREADS KV_TYPE [ADAPTER SCALE]...\n");
         return 2;
     }
     session *s = calloc(1, sizeof *s);
@@ -168,7 +187,7 @@ int main(int argc, char **argv) {
         free(s);
         return 2;
     }
-    qn_status status = qn_engine_open(argv[1], &options, NULL, &s->engine, &err);
+    qn_status status = open_engine(s, argc, argv, &options, &err);
     if (status == QN_OK) {
         status = qn_sequence_new(s->engine, &s->sequence, &err);
     }
@@ -180,6 +199,9 @@ int main(int argc, char **argv) {
     free(s->logits);
     qn_sequence_free(s->sequence);
     qn_engine_free(s->engine);
+    for (size_t i = 0; i < MAX_ADAPTERS; i++) {
+        qn_lora_close(s->loras[i]);
+    }
     free(s);
     return code;
 }

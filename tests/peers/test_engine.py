@@ -47,9 +47,10 @@ def tool():
     return folder / "tests/peers/engine_logits"
 
 
-def engine(path, lines, n_ctx, n_batch=N_BATCH, n_threads=1, kv="F32"):
-    """Runs commands of engine_logits.c; the lines it prints."""
-    done = subprocess.run([str(tool()), str(path), str(n_ctx), str(n_batch), str(n_threads), kv],
+def engine(path, lines, n_ctx, n_batch=N_BATCH, n_threads=1, kv="F32", adapters=()):
+    """Runs commands of engine_logits.c; the lines it prints. adapters: (path, scale) each."""
+    words = [str(word) for pair in adapters for word in pair]
+    done = subprocess.run([str(tool()), str(path), str(n_ctx), str(n_batch), str(n_threads), kv, *words],
                           input="\n".join(lines) + "\n", capture_output=True, timeout=600, check=False, text=True)
     if done.returncode != 0:
         raise RuntimeError(f"engine_logits {path}: exit {done.returncode}: {one_line(done.stderr)}")
@@ -128,14 +129,14 @@ def check_graph_model(report, model, vocab, tmp):
         report.case(f"{model.name}: gate and up in one", np.array_equal(fused, ours), f"{distance(fused, ours):.2g}")
 
 
-def count_answers(path, model, kv):
+def count_answers(path, model, kv, adapters=()):
     """How many of the 40 questions the engine answers word for word; and the first wrong one."""
     questions = json.loads((SAMPLES / "miller-sft-questions.json").read_text())
     eog = ",".join(str(i) for i in range(model.n_vocab) if model.is_eog(i))
     prompts = [model.tokenize(prompt_of(entry["question"])) for entry in questions]
     lines = [f"greedy {N_CTX - len(prompt)} {eog} {' '.join(map(str, prompt))}" for prompt in prompts]
     n_right, wrong = 0, ""
-    for entry, line in zip(questions, engine(path, lines, N_CTX, kv=kv), strict=True):
+    for entry, line in zip(questions, engine(path, lines, N_CTX, kv=kv, adapters=adapters), strict=True):
         answer = b"".join(model.piece(int(token)) for token in line.split()).decode("utf-8", "replace").strip()
         n_right += answer == entry["answer"]
         if answer != entry["answer"] and not wrong:
