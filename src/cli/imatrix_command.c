@@ -34,7 +34,7 @@ static void print_result(const qn_terminal *to, const imatrix_settings *s, const
                          const qn_importance_result *r) {
     if (model != NULL) {
         qn_print_fact(to, "model", "%s", model);
-        qn_print_measured_text(to, &s->reading, &r->text);
+        qn_print_measured_text(to, &s->reading, &r->text, r->n_resumed);
     }
     for (size_t i = 0; i < s->in_files.n; i++) {
         qn_print_fact(to, i == 0 ? "added" : "", "%s", s->in_files.items[i]);
@@ -46,9 +46,7 @@ static void print_result(const qn_terminal *to, const imatrix_settings *s, const
         qn_print_fact(to, "unseen", "%s of %s matrices: experts that no token reached",
                       qn_human_number(r->n_unseen).text, qn_human_number(r->n_matrices).text);
     }
-    if (model != NULL) {
-        qn_print_fact(to, "next", "quern quantize %s -t IQ3_M --imatrix %s", model, s->out);
-    }
+    qn_print_fact(to, "next", "--imatrix %s for quern pack or quern quantize", s->out);
 }
 
 static qn_status run_imatrix(const void *settings, const qn_operands *operands, qn_error *err) {
@@ -117,7 +115,8 @@ static const qn_option options[] = {
 };
 
 static const qn_example examples[] = {
-    {"quern imatrix model-BF16.gguf --text calibration.txt -o model-imatrix.gguf", "then: quern quantize … --imatrix"},
+    {"quern imatrix model-BF16.gguf --text calibration.txt -o model-imatrix.gguf",
+     "of the unquantised model, or of its Q8_0"},
     {"quern imatrix model-Q8_0.gguf --text more.txt --in-file model-imatrix.gguf -o both.gguf",
      "add a second text to what the first gave"},
     {"quern imatrix --in-file a.gguf --in-file b.dat -o sum.gguf", "add up what two machines made"},

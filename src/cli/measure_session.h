@@ -40,8 +40,9 @@ typedef struct qn_figure {
 } qn_figure;
 qn_figure qn_figure_of(const qn_terminal *to, qn_estimate e, double scale, int n_decimals);
 
-/** Prints what was read, and how fast. */
-void qn_print_measured_text(const qn_terminal *to, const qn_measure_settings *settings, const qn_measured_text *text);
+/** Prints what was read, and how fast. @param n_before chunks that were not read this time, but by an earlier run */
+void qn_print_measured_text(const qn_terminal *to, const qn_measure_settings *settings, const qn_measured_text *text,
+                            uint64_t n_before);
 
 /** {"value": v, "error": e}. */
 json_t *qn_estimate_json(qn_estimate e);
