@@ -168,10 +168,11 @@ static bool must_save(const run *r) {
                                       : qn_job_seconds(r->job) - r->saved_s >= SAVE_SECONDS;
 }
 
-/* What was done stays, whatever stopped the rest; that is what err tells of. */
-static void save_rest(run *r) {
+/* What was done stays where going on can help; what stopped the rest is what the caller's err tells of. */
+static void save_rest(run *r, qn_status why) {
+    const bool can_go_on = why == QN_E_INTERRUPTED || why == QN_E_NOMEM || why == QN_E_IO || why == QN_E_SPACE;
     qn_error failure;
-    if (r->id == NULL || r->n_done == r->n_resumed) {
+    if (!can_go_on || r->n_done == r->n_resumed) {
         return;
     }
     if (save(r, &failure) != QN_OK) {
@@ -250,7 +251,7 @@ static qn_status run_text(run *r, qn_measured_text *read, qn_error *err) {
     QN_TRY(qn_importance_name(&r->sums, r->options->text.text_path, err));
     const qn_status status = read_text(r, err);
     if (status != QN_OK) {
-        save_rest(r);
+        save_rest(r, status);
         return status;
     }
     *read = (qn_measured_text){.n_tokens = r->chunks.ids.n,

@@ -127,11 +127,11 @@ const qn_command qn_imatrix_command = {
     .operands = "[MODEL]",
     .summary = "make an importance matrix for quantising",
     .about =
-        "Runs MODEL over a text and adds up, for each column of each weight matrix, the squares of what meets it; stacked "
-        "experts each count their own tokens. Quantising by it (--imatrix) spends precision where it matters: types of 4 "
-        "bits gain, those of 2 and 3 bits need it. The text should be like what the model is for; half a million tokens "
-        "are plenty, some ten thousand do much of the good. MODEL may itself be quantised: Q8_0 gives nearly the same "
-        "sums.\n\n"
+        "Runs MODEL over a text and adds up, for each column of each weight matrix, the squares of what meets it; "
+        "stacked experts each count their own tokens. Quantising by it (--imatrix) spends precision where it matters: "
+        "types of 4 bits gain, those of 2 and 3 bits need it. The text should be like what the model is for; half a "
+        "million tokens are plenty, some ten thousand do much of the good. MODEL may itself be quantised: Q8_0 gives "
+        "nearly the same sums.\n\n"
         "The file is what llama-imatrix writes, for llama-quantize too. Interrupted, the same command goes on where it "
         "stopped.",
     .options = {options, sizeof options / sizeof options[0]},
