@@ -16,8 +16,8 @@ typedef struct qn_estimate {
 } qn_estimate;
 
 /**
- * A text, and how it is read: in chunks of n_ctx tokens that know nothing of each other, each begun with the model's BOS
- * where it has one; tokens behind the last whole chunk are left out. Zero-initialise, set text_path, then what is
+ * A text, and how it is read: in chunks of n_ctx tokens that know nothing of each other, each begun with the model's
+ * BOS where it has one; tokens behind the last whole chunk are left out. Zero-initialise, set text_path, then what is
  * wanted. Everything is borrowed for the call.
  */
 typedef struct qn_measure_text {
@@ -48,8 +48,8 @@ typedef struct qn_perplexity_result {
  * Measures perplexity as llama.cpp's llama-perplexity does: the second half of every chunk is foretold.
  * @param model what qn_chat_open() opens
  * @param job   events of progress tell tokens; cancelled, this returns QN_E_INTERRUPTED
- * @return QN_OK; as qn_chat_open(); QN_E_RANGE (the text has no whole chunk; logits that are not finite; a context beyond
- *         the model's); QN_E_NOT_FOUND, QN_E_IO (the text); QN_E_USAGE
+ * @return QN_OK; as qn_chat_open(); QN_E_RANGE (the text has no whole chunk; logits that are not finite; a context
+ *         beyond the model's); QN_E_NOT_FOUND, QN_E_IO (the text); QN_E_USAGE
  */
 QN_NODISCARD qn_status qn_measure_perplexity(const char *model, const qn_measure_text *text, qn_job *job,
                                              qn_perplexity_result *out, qn_error *err);
@@ -115,11 +115,11 @@ typedef struct qn_importance_result {
 } qn_importance_result;
 
 /**
- * Makes an importance matrix as llama.cpp's llama-imatrix does: for each matrix of the layers, and each expert, the sums
- * of its squared inputs over all tokens of the text. The file gets its name when it is whole. Interrupted, or killed
- * after a saving, the work so far lies in OUT.partial; the same call goes on from there.
- * @return QN_OK; as qn_measure_perplexity(); QN_E_EXISTS; QN_E_FORMAT, QN_E_USAGE (an earlier matrix that is damaged, or
- *         of another model); QN_E_IO, QN_E_SPACE
+ * Makes an importance matrix as llama.cpp's llama-imatrix does: for each matrix of the layers, and each expert, the
+ * sums of its squared inputs over all tokens of the text. The file gets its name when it is whole. Interrupted, or
+ * killed after a saving, the work so far lies in OUT.partial; the same call goes on from there.
+ * @return QN_OK; as qn_measure_perplexity(); QN_E_EXISTS; QN_E_FORMAT, QN_E_USAGE (an earlier matrix that is damaged,
+ *         or of another model); QN_E_IO, QN_E_SPACE
  */
 QN_NODISCARD qn_status qn_measure_importance(const qn_importance_options *options, qn_job *job,
                                              qn_importance_result *out, qn_error *err);

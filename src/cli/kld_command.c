@@ -72,7 +72,7 @@ static void print_figures(const qn_terminal *to, const char *const *paths, const
     const qn_divergence_stats *d = &r->stats;
     qn_print_fact(to, "base", "%s", paths[0]);
     qn_print_fact(to, "model", "%s", paths[1]);
-    qn_print_measured_text(to, s, &r->text);
+    qn_print_measured_text(to, s, &r->text, 0);
     (void)fputc('\n', to->file);
     qn_print_fact(to, "mean KLD", "%s nats, of %s positions", qn_figure_of(to, d->kld, 1, 6).text,
                   qn_human_number(d->n_tokens).text);

@@ -56,8 +56,9 @@ qn_figure qn_figure_of(const qn_terminal *to, qn_estimate e, double scale, int n
     return f;
 }
 
-void qn_print_measured_text(const qn_terminal *to, const qn_measure_settings *settings, const qn_measured_text *text) {
-    const double n_read = (double)(text->n_chunks * text->n_ctx);
+void qn_print_measured_text(const qn_terminal *to, const qn_measure_settings *settings, const qn_measured_text *text,
+                            uint64_t n_before) {
+    const double n_read = (double)((text->n_chunks - n_before) * text->n_ctx);
     qn_print_fact(to, "text", "%s: %s tokens, %s chunk%s of %s read", settings->text,
                   qn_human_number(text->n_tokens).text, qn_human_number(text->n_chunks).text,
                   text->n_chunks == 1 ? "" : "s", qn_human_number(text->n_ctx).text);

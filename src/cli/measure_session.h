@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * measure_session.h: what perplexity, kld and imatrix share: settings, rows of their option tables, a job with a bar, and
- * figures with their errors.
+ * measure_session.h: what perplexity, kld and imatrix share: settings, rows of their option tables, a job with a bar,
+ * and figures with their errors.
  */
 #ifndef QUERN_CLI_MEASURE_SESSION_H
 #define QUERN_CLI_MEASURE_SESSION_H
@@ -34,14 +34,16 @@ void qn_measure_end(qn_measure_session *se);
 /** The text that settings name. */
 qn_measure_text qn_measure_text_of(const qn_measure_settings *settings);
 
-/** "128.95 ± 1.73" into a short text; what = "%.2f" or the like for both figures, times scale. */
+/** A short text returned by value. */
 typedef struct qn_figure {
     char text[64];
 } qn_figure;
+/** "128.95 ± 1.73": the estimate times scale. */
 qn_figure qn_figure_of(const qn_terminal *to, qn_estimate e, double scale, int n_decimals);
 
-/** Prints what was read, and how fast. */
-void qn_print_measured_text(const qn_terminal *to, const qn_measure_settings *settings, const qn_measured_text *text);
+/** Prints what was read, and how fast. @param n_before chunks that were not read this time, but by an earlier run */
+void qn_print_measured_text(const qn_terminal *to, const qn_measure_settings *settings, const qn_measured_text *text,
+                            uint64_t n_before);
 
 /** {"value": v, "error": e}. */
 json_t *qn_estimate_json(qn_estimate e);

@@ -169,7 +169,7 @@ QN_NODISCARD qn_status qn_pack_session(const qn_pack_kind *kind, const qn_pack_s
      QN_PACK_AT(imatrix),                                                                                           \
      .argument = "FILE",                                                                                            \
      .group = QN_GROUP_TYPES,                                                                                       \
-     .help = "importance matrix (GGUF or .dat), as llama-imatrix writes it: errors count as it says"},              \
+     .help = "importance matrix (GGUF or .dat), as quern imatrix writes it: errors count as it says"},              \
         {.name = "include-weights",                                                                                 \
          .kind = QN_OPTION_LIST,                                                                                    \
          QN_PACK_AT(include_weights),                                                                               \

@@ -18,7 +18,7 @@ static qn_status print_json(const char *model, const qn_measure_settings *s, con
 static void print_figures(const qn_terminal *to, const char *model, const qn_measure_settings *s,
                           const qn_perplexity_result *r) {
     qn_print_fact(to, "model", "%s", model);
-    qn_print_measured_text(to, s, &r->text);
+    qn_print_measured_text(to, s, &r->text, 0);
     qn_print_fact(to, "perplexity", "%s", qn_figure_of(to, r->ppl, 1, 4).text);
     qn_print_fact(to, "mean loss", "%s nats a token, of %s that were foretold", qn_figure_of(to, r->nll, 1, 5).text,
                   qn_human_number(r->n_counted).text);

@@ -563,7 +563,7 @@ static void test_importance(void **state) {
         {"Q4_0", &low, true, NULL, NULL},
         {"Q4_0", &low, true, "blk.2.attn_k.weight", NULL},
         {"Q4_0", &low_embedding, false, NULL, NULL},
-        {"Q4_0", &low, false, NULL, "make one with llama.cpp's llama-imatrix and pass it with --imatrix"},
+        {"Q4_0", &low, false, NULL, "make one with quern imatrix and pass it with --imatrix"},
         {"Q4_0", &low, true, "blk.2.attn_q.weight", "tensor 'blk.2.attn_q.weight' would become IQ2_XXS"},
         {"IQ2_XXS", NULL, true, "blk.3.ffn_up.weight", "tensor 'blk.3.ffn_up.weight' would become IQ2_XXS"},
         {"IQ2_XXS", NULL, true, "token_embd.weight", NULL},
