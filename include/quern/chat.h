@@ -33,7 +33,7 @@ qn_chat_sampling qn_chat_sampling_default(void);
 
 /** What to open. Zero-initialise, set sampling, then what is wanted. Everything is borrowed for the call. */
 typedef struct qn_chat_options {
-    const char *path;         /**< GGUF file, or one of its shards */
+    const char *path;         /**< GGUF file, or one of its shards; llama2.c's .bin */
     uint64_t n_ctx;           /**< tokens of the conversation; 0: what the model is made for, at most 4096 */
     uint64_t n_batch;         /**< prompt tokens computed together; 0: 512 */
     uint64_t n_predict;       /**< tokens of an answer; 0: until it ends */
