@@ -10,10 +10,12 @@ extern "C" {
 #endif
 
 /**
- * Describes a GGUF file (shards as one model), a safetensors file, a model folder or an adapter folder.
+ * Describes a GGUF file (shards as one model), a safetensors file, a .bin of llama2.c, a model folder or an adapter
+ * folder.
  *
- *     { "kind": "gguf" | "safetensors" | "model" | "adapter", "path", "files": [ { "path", "size_bytes" } ],
- *       "arch", "name", "n_tensors", "n_weights", "size_bytes" (of tensors), "bits_per_weight",
+ *     { "kind": "gguf" | "safetensors" | "llama2.c" | "model" | "adapter", "path",
+ *       "files": [ { "path", "size_bytes" } ], "arch", "name", "n_tensors", "n_weights",
+ *       "size_bytes" (of tensors), "bits_per_weight",
  *       "metadata": [ { "key", "type": "u32" | "arr[str]" | …, "value" (arrays: first 8 items), "n" (arrays) } ],
  *       "types": { "Q4_K": { "n_tensors", "size_bytes" } },
  *       "tensors": [ { "name", "shape", "type", "size_bytes" } ],

@@ -28,7 +28,8 @@ typedef struct qn_pack_adapter {
 
 /** What to pack. Zero-initialise, then set what is wanted; everything is borrowed. */
 typedef struct qn_pack_options {
-    const char *base;       /**< Hugging Face folder or GGUF file; NULL: found from the adapter's adapter_config.json */
+    const char *base;       /**< Hugging Face folder, GGUF file or llama2.c's .bin; NULL: found from the adapter's
+                              adapter_config.json */
     const char *run;        /**< Trainer run folder (or one checkpoint); NULL for none */
     const char *checkpoint; /**< "best", "last" or a step; NULL: best, else last */
     const qn_pack_adapter *adapters; /**< merged in order, after the run's */

@@ -17,7 +17,7 @@ uint64_t qn_resident_within(const void *start, uint64_t n);
 /** Bytes of memory that this process has now, its share of mapped files among them. */
 uint64_t qn_resident_bytes(void);
 
-/** Bytes of memory that can be had without swapping: the system's, or what the control group leaves, if that is less. */
+/** Bytes of memory to be had without swapping: the system's, or what the control group leaves, if that is less. */
 uint64_t qn_available_bytes(void);
 
 /** Bytes that this process has had read from disks so far; what was in the page cache costs nothing. */

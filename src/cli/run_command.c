@@ -156,23 +156,41 @@ static const char *end_name(qn_chat_end end) {
 }
 
 static json_t *memory_json(const qn_chat_memory *m) {
-    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "weights_bytes",
-                     (json_int_t)m->weights, "weights_resident_bytes", (json_int_t)m->weights_resident, "encoded_bytes",
-                     (json_int_t)m->encoded, "adapters_bytes", (json_int_t)m->adapters, "vectors_bytes",
-                     (json_int_t)m->vectors, "kv_bytes", (json_int_t)m->kv, "kv_resident_bytes",
-                     (json_int_t)m->kv_resident, "compute_bytes", (json_int_t)m->compute, "resident_bytes",
-                     (json_int_t)m->resident, "peak_bytes", (json_int_t)m->peak, "f16_bytes", (json_int_t)m->as_f16,
-                     "n_ctx", (json_int_t)m->n_ctx);
+    const struct {
+        const char *key;
+        uint64_t n;
+    } rows[] = {
+        {"weights_bytes", m->weights},
+        {"weights_resident_bytes", m->weights_resident},
+        {"encoded_bytes", m->encoded},
+        {"adapters_bytes", m->adapters},
+        {"vectors_bytes", m->vectors},
+        {"kv_bytes", m->kv},
+        {"kv_resident_bytes", m->kv_resident},
+        {"compute_bytes", m->compute},
+        {"resident_bytes", m->resident},
+        {"peak_bytes", m->peak},
+        {"f16_bytes", m->as_f16},
+        {"n_ctx", m->n_ctx},
+    };
+    json_t *o = json_object();
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        if (json_object_set_new(o, rows[i].key, json_integer((json_int_t)rows[i].n)) != 0) {
+            json_decref(o);
+            return NULL;
+        }
+    }
+    return o;
 }
 
 static qn_status print_json(const talk *t, const qn_chat_stats *s, qn_error *err) {
     const qn_chat_memory m = qn_chat_memory_of(t->chat);
-    json_t *o = json_pack("{s:o?, s:s, s:{s:I, s:I, s:f}, s:{s:I, s:f}, s:o?, s:{s:f, s:I}}", "answer",
+    json_t *o = json_pack("{s:o?, s:s, s:{s:I, s:I, s:f}, s:{s:I, s:f}, s:{s:f, s:I}, s:o?}", "answer",
                           qn_json_text(t->answer.data == NULL ? "" : (const char *)t->answer.data, t->answer.len),
                           "end", end_name(s->end), "prompt", "n_tokens", (json_int_t)s->n_prompt, "n_reused",
                           (json_int_t)s->n_reused, "seconds", s->prompt_seconds, "generation", "n_tokens",
-                          (json_int_t)s->n_answer, "seconds", s->answer_seconds, "memory", memory_json(&m), "load",
-                          "seconds", m.load_seconds, "disk_bytes", (json_int_t)m.disk_bytes);
+                          (json_int_t)s->n_answer, "seconds", s->answer_seconds, "load", "seconds", m.load_seconds,
+                          "disk_bytes", (json_int_t)m.disk_bytes, "memory", memory_json(&m));
     char *text = o == NULL ? NULL : qn_json_dump(o, JSON_INDENT(2) | JSON_REAL_PRECISION(9));
     json_decref(o);
     if (text == NULL) {

@@ -138,7 +138,10 @@ static qn_status open_chat(qn_chat *chat, const qn_chat_options *options, qn_job
     QN_TRY(keep_stops(chat, options, err));
     QN_TRY(qn_chat_model_open(options, qn_available_bytes(), job, &chat->model, &chat->engine, err));
     QN_TRY(check_memory(chat, err));
-    QN_TRY(qn_tokenizer_new(qn_engine_meta(chat->engine), &chat->tokenizer, err));
+    const qn_status has_tokenizer = qn_tokenizer_new(qn_engine_meta(chat->engine), &chat->tokenizer, err);
+    if (has_tokenizer != QN_OK) {
+        return qn_fail_at(err, has_tokenizer, "%s", options->path);
+    }
     const uint64_t n_vocab = qn_engine_n_vocab(chat->engine);
     QN_TRY(qn_sampler_new(&sampling, (uint32_t)n_vocab, &chat->sampler, err));
     QN_TRY(qn_sequence_new(chat->engine, &chat->sequence, err));

@@ -3,8 +3,8 @@
  * speed.c: measures how many tokens a second a model reads and writes.
  *
  * A prompt is decoded as a whole into an empty sequence; generation decodes one token after the other, with logits but
- * without choosing among them, as llama-bench does. One run of each test goes before those that count: it brings weights
- * and buffers into memory.
+ * without choosing among them, as llama-bench does. One run of each test goes before those that count: it brings
+ * weights and buffers into memory.
  */
 #include "quern/bench.h"
 

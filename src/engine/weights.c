@@ -90,6 +90,10 @@ static qn_status check_shape(const finder *f, const char *name, const qn_shape *
         return QN_OK;
     }
     (void)qn_shape_text(shape, found, sizeof found);
+    if (rows == 0) {
+        return qn_fail(err, QN_E_SHAPE, "%s: tensor '%s' has shape %s; metadata of the file asks for rows of %" PRIu64,
+                       f->provider->where, name, found, cols);
+    }
     if (rows == 1) {
         return qn_fail(err, QN_E_SHAPE, "%s: tensor '%s' has shape %s; metadata of the file asks for [%" PRIu64 "]",
                        f->provider->where, name, found, cols);
