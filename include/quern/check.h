@@ -35,6 +35,8 @@ void qn_check_free(qn_check *check);
 
 /** Seconds that all outputs will take about, from the sizes of the model and the job's threads. */
 double qn_check_seconds(const qn_check *check);
+/** Bytes of memory that it will take about, mapped outputs left out: the largest layer in float32, and logits. */
+uint64_t qn_check_memory(const qn_check *check);
 
 /**
  * Tries an output: the qn_accept_fn to give to qn_plan_set_accept() with the check as user.

@@ -1,0 +1,27 @@
+# Outputs are run and compared before they get their names: figures in the table and the events; a limit keeps a file
+# from its name, and what was encoded is not encoded again; what contradicts itself is refused.
+quern pack "$SAMPLES/miller-base" --run "$SAMPLES/miller-sft" -t Q8_0,Q4_K_M,Q2_K -o out --json >events
+python3 -c "
+import json
+found = {e[\"type\"]: e[\"check\"] for e in map(json.loads, open(\"events\")) if e[\"event\"] == \"output\"}
+low = {\"Q8_0\": 0.0002, \"Q4_K_M\": 0.01, \"Q2_K\": 0.08}
+for kind, check in found.items():
+    assert check[\"n_compared\"] == 252 and 0 < check[\"kld_error\"] < check[\"kld\"] / 4, check
+    print(kind, low[kind] < check[\"kld\"] < 3 * low[kind], 0.75 < check[\"same_top\"] < 1, check[\"answer_ended\"])"
+echo "- a limit"
+quern pack "$SAMPLES/miller-base" --run "$SAMPLES/miller-sft" -t Q8_0,Q2_K -o gate --check-max-kld 0.05 2>&1 |
+    sed -E "/^ +FILE .*KLD/,\$!d; s/0[.][0-9]{5,}/N/g; s/[0-9.]+% .*/.../; s/ +/ /g"
+echo "exit ${PIPESTATUS[0]}"
+ls gate
+quern pack "$SAMPLES/miller-base" --run "$SAMPLES/miller-sft" -t Q8_0,Q2_K -o gate --check-max-kld 0.5 2>&1 | grep going
+ls -A gate
+echo "- none"
+quern pack "$SAMPLES/miller-base" --run "$SAMPLES/miller-sft" -t Q8_0 -o none --no-check | grep -c -e KLD -e "check  "
+quern pack "$SAMPLES/miller-base" --run "$SAMPLES/miller-sft" -t Q8_0 -o none --no-check --check-max-kld 1
+echo "exit $?"
+quern pack "$SAMPLES/miller-base" --run "$SAMPLES/miller-sft" --preset lora -o none --check
+echo "exit $?"
+quern pack "$SAMPLES/miller-base" --run "$SAMPLES/miller-sft" -t Q8_0 -o none --check-max-kld little
+echo "exit $?"
+quern pack "$SAMPLES/miller-base" --override-kv tokenizer.ggml.pre=str:unheard-of -t Q8_0 -o odd 2>&1 >/dev/null
+ls odd
