@@ -26,8 +26,9 @@ typedef struct qn_verdict {
 
 /** What an event tells. */
 typedef enum qn_event_kind {
-    QN_EVENT_STAGE,    /**< a stage begins: stage, bytes_total */
-    QN_EVENT_PROGRESS, /**< work got done: stage, tensor, bytes_done, bytes_total, rate, eta_s */
+    QN_EVENT_STAGE,    /**< a stage begins: stage, bytes_total or tokens_total */
+    QN_EVENT_PROGRESS, /**< work got done: stage, tensor, bytes_done, bytes_total, rate, eta_s; or, of a text that a
+                            model reads, tokens_done, tokens_total, rate, eta_s, message (what is known so far) */
     QN_EVENT_WARNING,  /**< something a person should know: message */
     QN_EVENT_NOTE,     /**< something worth telling that needs no action: message */
     QN_EVENT_OUTPUT,   /**< an output has its final name: path, output_type, bytes_done (its size),
@@ -49,8 +50,10 @@ typedef struct qn_event {
     uint64_t n_tensors;
     uint64_t bytes_done; /**< source bytes read, or bytes verified */
     uint64_t bytes_total;
-    double rate;  /**< bytes a second over the last seconds */
-    double eta_s; /**< seconds left; negative while unknown */
+    uint64_t tokens_done;
+    uint64_t tokens_total; /**< 0: the stage counts bytes */
+    double rate;           /**< bytes or tokens a second over the last seconds */
+    double eta_s;          /**< seconds left; negative while unknown */
     double bits_per_weight;
     double seconds;
     const qn_verdict *verdict; /**< NULL: the output was not tried */

@@ -64,7 +64,9 @@ static void put_verdict(event_maker *m, const qn_verdict *v) {
 }
 
 char *qn_event_json(const qn_event *e) {
-    const bool has_bytes = e->kind == QN_EVENT_PROGRESS || e->kind == QN_EVENT_OUTPUT || e->kind == QN_EVENT_DONE;
+    const bool has_tokens = e->tokens_total > 0;
+    const bool has_bytes = !has_tokens &&
+        (e->kind == QN_EVENT_PROGRESS || e->kind == QN_EVENT_OUTPUT || e->kind == QN_EVENT_DONE);
     event_maker m = {json_object(), false};
     put_text(&m, "event", qn_event_kind_name(e->kind));
     put_number(&m, "time", e->time_s, true);
@@ -77,6 +79,8 @@ char *qn_event_json(const qn_event *e) {
     put_text(&m, "type", e->output_type);
     put_count(&m, "bytes_done", e->bytes_done, has_bytes);
     put_count(&m, "bytes_total", e->bytes_total, e->bytes_total > 0);
+    put_count(&m, "tokens_done", e->tokens_done, has_tokens && e->kind != QN_EVENT_STAGE);
+    put_count(&m, "tokens_total", e->tokens_total, has_tokens);
     put_number(&m, "rate", e->rate, e->rate > 0);
     put_number(&m, "eta", e->eta_s, e->kind == QN_EVENT_PROGRESS && e->eta_s >= 0);
     put_number(&m, "bits_per_weight", e->bits_per_weight, e->bits_per_weight > 0);

@@ -7,10 +7,10 @@
 #include <string.h>
 
 static const qn_command *const commands[] = {
-    &qn_pack_command,    &qn_quantize_command, &qn_merge_command,    &qn_export_command,
-    &qn_split_command,   &qn_join_command,     &qn_run_command,      &qn_inspect_command,
-    &qn_compare_command, &qn_runs_command,     &qn_tokenize_command, &qn_detokenize_command,
-    &qn_types_command,   &qn_help_command,     &qn_man_command,      &qn_completion_command,
+    &qn_pack_command,       &qn_quantize_command, &qn_merge_command,   &qn_export_command,     &qn_split_command,
+    &qn_join_command,       &qn_run_command,      &qn_inspect_command, &qn_compare_command,    &qn_runs_command,
+    &qn_perplexity_command, &qn_kld_command,      &qn_imatrix_command, &qn_tokenize_command,   &qn_detokenize_command,
+    &qn_types_command,      &qn_help_command,     &qn_man_command,     &qn_completion_command,
 };
 
 enum { N_COMMANDS = sizeof commands / sizeof commands[0] };

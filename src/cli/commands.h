@@ -44,6 +44,9 @@ extern const qn_command qn_run_command;        /**< run_command.c */
 extern const qn_command qn_inspect_command;    /**< inspect_command.c */
 extern const qn_command qn_compare_command;    /**< compare_command.c */
 extern const qn_command qn_runs_command;       /**< runs_command.c */
+extern const qn_command qn_perplexity_command; /**< perplexity_command.c */
+extern const qn_command qn_imatrix_command;    /**< imatrix_command.c */
+extern const qn_command qn_kld_command;        /**< kld_command.c */
 extern const qn_command qn_tokenize_command;   /**< tokenize_command.c */
 extern const qn_command qn_detokenize_command; /**< tokenize_command.c */
 extern const qn_command qn_types_command;      /**< types_command.c */

@@ -19,6 +19,7 @@ enum {
     MIN_BAR = 10,
     MAX_BAR = 40,
     TENSOR_WIDTH = 14,
+    MESSAGE_WIDTH = 20,
     MIN_TENSOR = 8
 };
 
@@ -34,9 +35,26 @@ void qn_progress_clear(qn_progress *p) {
     }
 }
 
+static uint64_t done_of(const qn_event *e) {
+    return e->tokens_total > 0 ? e->tokens_done : e->bytes_done;
+}
+
+static uint64_t total_of(const qn_progress *p, const qn_event *e) {
+    return e->tokens_total > 0 ? e->tokens_total : e->bytes_total > 0 ? e->bytes_total : p->total;
+}
+
+static qn_human rate_text(const qn_event *e) {
+    qn_human h = {""};
+    if (e->tokens_total > 0) {
+        (void)snprintf(h.text, sizeof h.text, e->rate < 10 ? "%.2f t/s" : "%.0f t/s", e->rate);
+        return h;
+    }
+    return qn_human_rate(e->rate);
+}
+
 static double share_done(const qn_progress *p, const qn_event *e) {
-    const double total = (double)(e->bytes_total > 0 ? e->bytes_total : p->bytes_total);
-    const double share = total > 0 ? (double)e->bytes_done / total : 0;
+    const double total = (double)total_of(p, e);
+    const double share = total > 0 ? (double)done_of(e) / total : 0;
     return share < 0 ? 0 : share > 1 ? 1 : share;
 }
 
@@ -54,8 +72,9 @@ static void put_bar(qn_buffer *line, const qn_terminal *to, double share, size_t
     qn_buffer_text(line, qn_terminal_style(to, QN_STYLE_NONE));
 }
 
-/* The tensor's name without the ".weight" that nearly all have, cut to what is left of the line. */
-static void put_tensor(qn_buffer *line, const qn_terminal *to, const char *tensor, size_t width) {
+/* What is known so far, or the tensor's name without the ".weight" that nearly all have; cut to what is left. */
+static void put_last(qn_buffer *line, const qn_terminal *to, const qn_event *e, size_t width) {
+    const char *tensor = e->message != NULL ? e->message : e->tensor;
     qn_arena *arena = qn_arena_new();
     if (arena == NULL) {
         return;
@@ -72,7 +91,7 @@ static void put_tensor(qn_buffer *line, const qn_terminal *to, const char *tenso
 
 static void put_rate_and_eta(qn_buffer *line, const qn_event *e, size_t *left) {
     if (*left >= MIN_BAR + 2 + RATE_WIDTH) {
-        qn_buffer_printf(line, "  %*s", RATE_WIDTH, e->rate > 0 ? qn_human_rate(e->rate).text : "");
+        qn_buffer_printf(line, "  %*s", RATE_WIDTH, e->rate > 0 ? rate_text(e).text : "");
         *left -= 2 + RATE_WIDTH;
     }
     if (*left >= MIN_BAR + 2 + ETA_WIDTH) {
@@ -96,13 +115,14 @@ static void draw_bar(qn_progress *p, const qn_event *e) {
                      (int)(share * 100));
     left = left > line.len ? left - line.len : 0;
     put_rate_and_eta(&tail, e, &left);
-    const size_t wanted = left > TENSOR_WIDTH + 2 + MIN_BAR ? left - TENSOR_WIDTH - 2 : left > MIN_BAR ? MIN_BAR : left;
+    const size_t last = e->message != NULL ? MESSAGE_WIDTH : TENSOR_WIDTH;
+    const size_t wanted = left > last + 2 + MIN_BAR ? left - last - 2 : left > MIN_BAR ? MIN_BAR : left;
     const size_t bar = wanted > MAX_BAR ? MAX_BAR : wanted;
     left -= bar;
     put_bar(&line, &p->to, share, bar);
     qn_buffer_append(&line, tail.data, tail.len);
-    if (e->tensor != NULL && left >= MIN_TENSOR + 2) {
-        put_tensor(&line, &p->to, e->tensor, left - 2);
+    if ((e->message != NULL || e->tensor != NULL) && left >= MIN_TENSOR + 2) {
+        put_last(&line, &p->to, e, left - 2);
     }
     qn_buffer_text(&line, "\033[K");
     if (!line.has_failed && !tail.has_failed) {
@@ -116,14 +136,22 @@ static void draw_bar(qn_progress *p, const qn_event *e) {
 }
 
 static void print_line(const qn_progress *p, const qn_event *e) {
-    const uint64_t total = e->bytes_total > 0 ? e->bytes_total : p->bytes_total;
-    (void)fprintf(p->to.file, "%s: %d%%, %s of %s", e->stage == NULL ? "working" : e->stage,
-                  (int)(share_done(p, e) * 100), qn_human_size(e->bytes_done).text, qn_human_size(total).text);
+    const uint64_t done = done_of(e);
+    const uint64_t total = total_of(p, e);
+    (void)fprintf(p->to.file, "%s: %d%%, ", e->stage == NULL ? "working" : e->stage, (int)(share_done(p, e) * 100));
+    if (e->tokens_total > 0) {
+        (void)fprintf(p->to.file, "%s of %s tokens", qn_human_number(done).text, qn_human_number(total).text);
+    } else {
+        (void)fprintf(p->to.file, "%s of %s", qn_human_size(done).text, qn_human_size(total).text);
+    }
     if (e->rate > 0) {
-        (void)fprintf(p->to.file, ", %s", qn_human_rate(e->rate).text);
+        (void)fprintf(p->to.file, ", %s", rate_text(e).text);
     }
     if (e->rate > 0 && e->eta_s >= 0) {
         (void)fprintf(p->to.file, ", %s left", qn_human_seconds(e->eta_s).text);
+    }
+    if (e->message != NULL) {
+        (void)fprintf(p->to.file, ", %s", e->message);
     }
     (void)fputc('\n', p->to.file);
     (void)fflush(p->to.file);
@@ -159,7 +187,7 @@ static void show_done(qn_progress *p, const qn_event *e) {
 
 void qn_progress_event(qn_progress *p, const qn_event *event) {
     switch (event->kind) {
-    case QN_EVENT_STAGE: p->bytes_total = event->bytes_total; break;
+    case QN_EVENT_STAGE: p->total = event->tokens_total > 0 ? event->tokens_total : event->bytes_total; break;
     case QN_EVENT_PROGRESS: show_progress(p, event); break;
     case QN_EVENT_DONE: show_done(p, event); break;
     case QN_EVENT_WARNING:

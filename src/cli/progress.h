@@ -9,10 +9,10 @@
 /** Draws on one stream. */
 typedef struct qn_progress {
     qn_terminal to;
-    bool is_quiet;        /**< warnings only */
-    bool is_drawn;        /**< a bar stands on the last line */
-    double last_s;        /**< when something was shown last, in the job's seconds */
-    uint64_t bytes_total; /**< of the current stage */
+    bool is_quiet;  /**< warnings only */
+    bool is_drawn;  /**< a bar stands on the last line */
+    double last_s;  /**< when something was shown last, in the job's seconds */
+    uint64_t total; /**< bytes or tokens of the current stage */
 } qn_progress;
 
 /** Prepares to draw on a stream. */

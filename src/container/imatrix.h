@@ -65,8 +65,7 @@ typedef struct qn_imatrix_sums {
     uint64_t n_cols;      /**< of one matrix */
     uint64_t n_matrices;  /**< stacked experts; 1 for a plain matrix */
     const float *sums;    /**< [n_matrices, n_cols] of squared inputs */
-    uint64_t n_counts;    /**< n_matrices, or 1 for all */
-    const double *counts; /**< [n_counts] tokens summed */
+    const double *counts; /**< [n_matrices] tokens summed */
 } qn_imatrix_sums;
 
 /** What a file says beside the sums. */

@@ -16,7 +16,7 @@
 
 static double largest_count(const qn_imatrix_sums *e) {
     double most = 0;
-    for (uint64_t i = 0; i < e->n_counts; i++) {
+    for (uint64_t i = 0; i < e->n_matrices; i++) {
         most = e->counts[i] > most ? e->counts[i] : most;
     }
     return most;
@@ -89,7 +89,7 @@ static qn_status lay_out(gguf_file *f, qn_error *err) {
             return qn_fail_nomem(err, "the names of tensors", strlen(e->name));
         }
         f->tensors[2 * i] = (qn_placed_tensor){.name = sums, .type = QN_F32, .shape = {2, {e->n_matrices, e->n_cols}}};
-        f->tensors[2 * i + 1] = (qn_placed_tensor){.name = counts, .type = QN_F32, .shape = {2, {e->n_counts, 1}}};
+        f->tensors[2 * i + 1] = (qn_placed_tensor){.name = counts, .type = QN_F32, .shape = {2, {e->n_matrices, 1}}};
     }
     return qn_gguf_layout(&meta, f->tensors, 2 * f->n, &f->header, &f->size_bytes, err);
 }
@@ -98,11 +98,11 @@ static qn_status write_entry(const gguf_file *f, uint64_t i, qn_out *out, qn_err
     const qn_imatrix_sums *e = f->entries[i];
     const qn_placed_tensor *sums = &f->tensors[2 * i];
     const qn_placed_tensor *counts = &f->tensors[2 * i + 1];
-    float *rounded = qn_new_array(e->n_counts, sizeof *rounded);
+    float *rounded = qn_new_array(e->n_matrices, sizeof *rounded);
     if (rounded == NULL) {
-        return qn_fail_nomem(err, "counts", (size_t)e->n_counts * sizeof *rounded);
+        return qn_fail_nomem(err, "counts", (size_t)e->n_matrices * sizeof *rounded);
     }
-    for (uint64_t k = 0; k < e->n_counts; k++) {
+    for (uint64_t k = 0; k < e->n_matrices; k++) {
         rounded[k] = (float)e->counts[k];
     }
     qn_status status = qn_out_write_at(out, sums->file_off, e->sums, (size_t)sums->size_bytes, err);
@@ -128,18 +128,18 @@ static qn_status write_gguf(gguf_file *f, const char *part, const char *path, qn
 
 static qn_status put_legacy_entry(qn_buffer *b, const qn_imatrix_sums *e, uint64_t chunk_size, qn_error *err) {
     const double n_calls = ceil(largest_count(e) / (double)chunk_size);
-    const uint64_t n_each = e->n_cols * (e->n_matrices / e->n_counts);
-    if (n_calls > INT32_MAX || e->n_cols * e->n_matrices > INT32_MAX) {
+    const uint64_t n_values = e->n_cols * e->n_matrices;
+    if (n_calls > INT32_MAX || n_values > INT32_MAX) {
         return qn_fail(err, QN_E_RANGE, "entry '%s' is too large for the .dat format; a .gguf file can hold it",
                        e->name);
     }
     qn_buffer_u32(b, (uint32_t)strlen(e->name));
     qn_buffer_text(b, e->name);
     qn_buffer_u32(b, (uint32_t)n_calls);
-    qn_buffer_u32(b, (uint32_t)(e->n_cols * e->n_matrices));
-    for (uint64_t k = 0; k < e->n_counts; k++) {
-        for (uint64_t i = 0; i < n_each; i++) {
-            const double mean = e->counts[k] > 0 ? (double)e->sums[k * n_each + i] / e->counts[k] : 1;
+    qn_buffer_u32(b, (uint32_t)n_values);
+    for (uint64_t k = 0; k < e->n_matrices; k++) {
+        for (uint64_t i = 0; i < e->n_cols; i++) {
+            const double mean = e->counts[k] > 0 ? (double)e->sums[k * e->n_cols + i] / e->counts[k] : 1;
             qn_buffer_f32(b, (float)(mean * n_calls));
         }
     }

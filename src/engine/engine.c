@@ -19,9 +19,10 @@ static qn_status set_options(qn_engine *e, const qn_engine_options *o, qn_error 
     const qn_graph *g = &e->graph;
     const uint64_t usual = g->n_ctx < DEFAULT_CTX ? g->n_ctx : DEFAULT_CTX;
     const qn_dtype_info *kv = NULL;
+    uint64_t usual_batch = DEFAULT_BATCH;
     e->n_ctx = o->n_ctx == 0 ? usual : o->n_ctx;
-    e->n_batch = o->n_batch == 0 ? DEFAULT_BATCH : o->n_batch;
-    e->n_batch = e->n_batch < e->n_ctx ? e->n_batch : e->n_ctx;
+    usual_batch = usual_batch < e->n_ctx ? usual_batch : e->n_ctx;
+    e->n_batch = o->n_batch == 0 ? usual_batch : o->n_batch;
     e->n_batch = e->n_batch < MAX_BATCH ? e->n_batch : MAX_BATCH;
     e->kv_type = o->is_kv_typed ? o->kv_type : QN_F16;
     if (e->n_ctx > g->n_ctx) {

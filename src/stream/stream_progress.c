@@ -12,6 +12,16 @@ static void add_sample(qn_progress *p, double now_s) {
     p->samples[slot].bytes = p->bytes_done;
 }
 
+/* One event, whose figures are bytes or tokens. */
+static void emit(const qn_progress *p, qn_event event) {
+    if (p->counts_tokens) {
+        event.tokens_done = event.bytes_done;
+        event.tokens_total = event.bytes_total;
+        event.bytes_done = event.bytes_total = 0;
+    }
+    qn_job_emit(p->job, event);
+}
+
 /** Bytes a second since the oldest sample; 0 while unknown. */
 static double rate_of(const qn_progress *p, double now_s) {
     const uint64_t oldest = p->n_samples < QN_PROGRESS_SAMPLES ? 0 : p->n_samples % QN_PROGRESS_SAMPLES;
@@ -30,7 +40,7 @@ void qn_progress_stage(qn_progress *p, const char *stage) {
         return;
     }
     p->stage = stage;
-    qn_job_emit(p->job, (qn_event){.kind = QN_EVENT_STAGE, .stage = stage, .bytes_total = p->bytes_total});
+    emit(p, (qn_event){.kind = QN_EVENT_STAGE, .stage = stage, .bytes_total = p->bytes_total});
 }
 
 void qn_progress_add(qn_progress *p, qn_progress_at at, uint64_t n_bytes) {
@@ -43,14 +53,15 @@ void qn_progress_add(qn_progress *p, qn_progress_at at, uint64_t n_bytes) {
     const double rate = rate_of(p, now_s);
     p->last_s = now_s;
     add_sample(p, now_s);
-    qn_job_emit(p->job,
-                (qn_event){.kind = QN_EVENT_PROGRESS,
-                           .stage = p->stage,
-                           .tensor = at.tensor,
-                           .tensor_index = at.tensor_index,
-                           .n_tensors = p->n_tensors,
-                           .bytes_done = p->bytes_done,
-                           .bytes_total = p->bytes_total,
-                           .rate = rate,
-                           .eta_s = rate > 0.0 ? (double)(p->bytes_total - p->bytes_done) / rate : -1.0});
+    emit(p,
+         (qn_event){.kind = QN_EVENT_PROGRESS,
+                    .stage = p->stage,
+                    .tensor = at.tensor,
+                    .tensor_index = at.tensor_index,
+                    .n_tensors = p->n_tensors,
+                    .message = at.message,
+                    .bytes_done = p->bytes_done,
+                    .bytes_total = p->bytes_total,
+                    .rate = rate,
+                    .eta_s = rate > 0.0 ? (double)(p->bytes_total - p->bytes_done) / rate : -1.0});
 }

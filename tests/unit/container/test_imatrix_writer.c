@@ -14,9 +14,9 @@ static const float silent_sums[] = {0};
 static const double silent_counts[] = {0};
 
 static const qn_imatrix_sums entries[] = {
-    {"blk.0.ffn_down_exps.weight", 2, 3, expert_sums, 3, expert_counts},
-    {"blk.0.ffn_up.weight", 3, 1, plain_sums, 1, plain_counts},
-    {"blk.1.ffn_up.weight", 1, 1, silent_sums, 1, silent_counts},
+    {"blk.0.ffn_down_exps.weight", 2, 3, expert_sums, expert_counts},
+    {"blk.0.ffn_up.weight", 3, 1, plain_sums, plain_counts},
+    {"blk.1.ffn_up.weight", 1, 1, silent_sums, silent_counts},
 };
 static const char *const datasets[] = {"a.txt", "b.txt"};
 
@@ -103,11 +103,11 @@ static void failures_leave_nothing(void **state) {
         qn_status status;
         const char *message;
     } cases[] = {
-        {"m.gguf", {long_name, 1, 1, &sum, 1, &count}, false, QN_E_RANGE, long_name},
-        {"m.gguf", {"blk.0.x", 1, 1, &sum, 1, silent_counts}, false, QN_E_RANGE, "nothing to write"},
-        {"m.dat", {"blk.0.x", 1, 1, &sum, 1, &too_many}, true, QN_E_RANGE, ".gguf file can hold it"},
-        {"absent/m.gguf", {"blk.0.x", 1, 1, &sum, 1, &count}, false, QN_E_IO, "absent/m.gguf.part"},
-        {"absent/m.dat", {"blk.0.x", 1, 1, &sum, 1, &count}, true, QN_E_IO, "absent/m.dat.part"},
+        {"m.gguf", {long_name, 1, 1, &sum, &count}, false, QN_E_RANGE, long_name},
+        {"m.gguf", {"blk.0.x", 1, 1, &sum, silent_counts}, false, QN_E_RANGE, "nothing to write"},
+        {"m.dat", {"blk.0.x", 1, 1, &sum, &too_many}, true, QN_E_RANGE, ".gguf file can hold it"},
+        {"absent/m.gguf", {"blk.0.x", 1, 1, &sum, &count}, false, QN_E_IO, "absent/m.gguf.part"},
+        {"absent/m.dat", {"blk.0.x", 1, 1, &sum, &count}, true, QN_E_IO, "absent/m.dat.part"},
     };
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {

@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * measure_session.h: what perplexity, kld and imatrix share: settings, rows of their option tables, a job with a bar, and
+ * figures with their errors.
+ */
+#ifndef QUERN_CLI_MEASURE_SESSION_H
+#define QUERN_CLI_MEASURE_SESSION_H
+
+#include "base/json.h"
+#include "cli/commands.h"
+#include "cli/progress.h"
+#include "quern/measure.h"
+
+/** Settings of all three; a command's own struct begins with them. */
+typedef struct qn_measure_settings {
+    const char *text;
+    uint64_t n_ctx, n_batch, n_chunks, n_threads;
+    bool parse_special, is_json, is_quiet;
+} qn_measure_settings;
+
+/** One run of a command. */
+typedef struct qn_measure_session {
+    qn_job *job;
+    qn_progress progress;
+    qn_terminal out; /**< stdout */
+} qn_measure_session;
+
+/** Makes a job whose events are drawn on stderr, and lets Ctrl-C cancel it. @param advice told then; static */
+QN_NODISCARD qn_status qn_measure_begin(qn_measure_session *se, const qn_measure_settings *settings, const char *advice,
+                                        qn_error *err);
+/** The bar goes, signals do what they did; accepts one whose beginning failed. */
+void qn_measure_end(qn_measure_session *se);
+
+/** The text that settings name. */
+qn_measure_text qn_measure_text_of(const qn_measure_settings *settings);
+
+/** "128.95 ± 1.73" into a short text; what = "%.2f" or the like for both figures, times scale. */
+typedef struct qn_figure {
+    char text[64];
+} qn_figure;
+qn_figure qn_figure_of(const qn_terminal *to, qn_estimate e, double scale, int n_decimals);
+
+/** Prints what was read, and how fast. */
+void qn_print_measured_text(const qn_terminal *to, const qn_measure_settings *settings, const qn_measured_text *text);
+
+/** {"value": v, "error": e}. */
+json_t *qn_estimate_json(qn_estimate e);
+/** {"path": …, "n_tokens": …, …}. */
+json_t *qn_measured_text_json(const qn_measure_settings *settings, const qn_measured_text *text);
+/** Prints a document and gives its reference up. @param document NULL: memory was short */
+QN_NODISCARD qn_status qn_measure_print_json(json_t *document, qn_error *err);
+
+/** Headings in --help. */
+#define QN_GROUP_TEXT "What is read"
+#define QN_GROUP_MEASURING "Running"
+#define QN_GROUP_FIGURES "Output of the command"
+
+#define QN_MEASURE_AT(field) .offset = offsetof(qn_measure_settings, field)
+
+/** --text and how it is read. */
+#define QN_ROWS_MEASURED_TEXT                                                                                  \
+    {.name = "text",                                                                                           \
+     .letter = 'f',                                                                                            \
+     .kind = QN_OPTION_TEXT,                                                                                   \
+     QN_MEASURE_AT(text),                                                                                      \
+     .argument = "FILE",                                                                                       \
+     .group = QN_GROUP_TEXT,                                                                                   \
+     .help = "the text, of the kind that the model is for; some 100 KB make small errors"},                    \
+        {.name = "ctx",                                                                                        \
+         .letter = 'c',                                                                                        \
+         .kind = QN_OPTION_COUNT,                                                                              \
+         QN_MEASURE_AT(n_ctx),                                                                                 \
+         .argument = "N",                                                                                      \
+         .group = QN_GROUP_TEXT,                                                                               \
+         .help = "tokens of a chunk; figures of different N cannot be compared",                               \
+         .fallback = "512, or what the model is made for"},                                                    \
+        {.name = "chunks",                                                                                     \
+         .kind = QN_OPTION_COUNT,                                                                              \
+         QN_MEASURE_AT(n_chunks),                                                                              \
+         .argument = "N",                                                                                      \
+         .group = QN_GROUP_TEXT,                                                                               \
+         .help = "read at most N chunks",                                                                      \
+         .fallback = "all"},                                                                                   \
+    {                                                                                                          \
+        .name = "parse-special", .kind = QN_OPTION_FLAG, QN_MEASURE_AT(parse_special), .group = QN_GROUP_TEXT, \
+        .help = "read texts such as <|im_end|> as the control tokens they stand for"                           \
+    }
+
+/** Batch and threads. */
+#define QN_ROWS_MEASURE_RUNNING                                                                \
+    {.name = "batch",                                                                          \
+     .letter = 'b',                                                                            \
+     .kind = QN_OPTION_COUNT,                                                                  \
+     QN_MEASURE_AT(n_batch),                                                                   \
+     .argument = "N",                                                                          \
+     .group = QN_GROUP_MEASURING,                                                              \
+     .help = "tokens computed together, of several chunks where they are short",               \
+     .fallback = "512"},                                                                       \
+    {                                                                                          \
+        .name = "threads", .kind = QN_OPTION_COUNT, QN_MEASURE_AT(n_threads), .argument = "N", \
+        .group = QN_GROUP_MEASURING, .help = "worker threads", .fallback = "one a core"        \
+    }
+
+/** --json and --quiet. */
+#define QN_ROWS_MEASURE_TELLING                                                                                     \
+    {.name = "json",                                                                                                \
+     .kind = QN_OPTION_FLAG,                                                                                        \
+     QN_MEASURE_AT(is_json),                                                                                        \
+     .group = QN_GROUP_FIGURES,                                                                                     \
+     .help = "print the figures as a JSON document"},                                                               \
+    {                                                                                                               \
+        .name = "quiet", .letter = 'q', .kind = QN_OPTION_FLAG, QN_MEASURE_AT(is_quiet), .group = QN_GROUP_FIGURES, \
+        .help = "print no progress"                                                                                 \
+    }
+
+#endif
