@@ -87,7 +87,7 @@ static qn_status take_options(qn_check *c, const qn_check_options *options, qn_e
     return QN_OK;
 }
 
-/* A template that cannot be rendered is told with every output, and refuses none. */
+/* A template that cannot be rendered is told with every output, and refuses none, unless the check was asked for. */
 static void make_prompt(qn_check *c, const qn_meta *meta, uint64_t max_ctx) {
     const qn_status status = qn_check_prompt(meta, c->tokenizer, &c->has_template, &c->prompt, &c->prompt_error);
     if (status == QN_OK && (c->prompt.n == 0 || c->prompt.n + 1 > max_ctx)) {
@@ -154,6 +154,9 @@ static qn_status prepare(qn_check *c, const qn_check_options *options, const qn_
     const qn_window_limits limits = {.n = n_fit < 1 ? 1 : n_fit < MAX_WINDOWS ? n_fit : MAX_WINDOWS, .length = length};
     QN_TRY(qn_windows_cut(options->text, c->tokenizer, &limits, &c->windows, err));
     make_prompt(c, &model->meta, max_ctx);
+    if (c->is_required && c->prompt_error.status != QN_OK) {
+        return qn_fail(err, c->prompt_error.status, "%s: %s", model->path, c->prompt_error.message);
+    }
     c->seconds = estimate(c, qn_job_threads(job));
     const uint64_t n_rows = (c->windows.n + 1) * c->windows.length; /* of the reference, and of a window of an output */
     c->memory_bytes = largest_part(model) + n_rows * c->n_vocab * sizeof(float);

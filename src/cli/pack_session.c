@@ -34,7 +34,8 @@ typedef struct session {
     json_t *document; /* the plan, parsed */
     FILE *log;        /* NULL: none */
     qn_progress progress;
-    qn_table *results;      /* NULL before the plan is made */
+    qn_table *results; /* NULL before the plan is made */
+    qn_check_options check_options;
     qn_check *check;        /* NULL: outputs are not tried */
     const char *check_fact; /* for the plan; NULL with check */
     qn_buffer notes;        /* of verdicts, a line each */
@@ -257,22 +258,21 @@ static void leave_check(session *se, const char *why) {
 
 static qn_status prepare_check(session *se, qn_error *err) {
     const qn_pack_settings *s = se->settings;
-    qn_check_options options;
-    QN_TRY(make_check_options(s, &options, err));
+    const qn_check_options *options = &se->check_options;
     const bool is_adapter = s->preset != NULL && strcmp(s->preset, "lora") == 0;
-    if (!se->kind->checks || s->is_unchecked || (is_adapter && !options.is_required)) {
+    if (!se->kind->checks || s->is_unchecked || (is_adapter && !options->is_required)) {
         return QN_OK;
     }
-    const qn_status status = qn_check_new(se->plan, &options, se->job, &se->check, err);
+    const qn_status status = qn_check_new(se->plan, options, se->job, &se->check, err);
     if (status != QN_OK) {
-        if (options.is_required || status == QN_E_NOMEM) {
+        if (options->is_required || status == QN_E_NOMEM) {
             return status;
         }
         leave_check(se, err->message);
         return QN_OK;
     }
     const double seconds = qn_check_seconds(se->check);
-    if (seconds > MAX_CHECK_S && !options.is_required) {
+    if (seconds > MAX_CHECK_S && !options->is_required) {
         char why[128];
         (void)snprintf(why, sizeof why, "that would take about %s", qn_human_seconds(seconds).text);
         leave_check(se, why);
@@ -415,6 +415,7 @@ static void show_results(session *se, qn_status status) {
 static qn_status run_session(session *se, const qn_operands *operands, qn_error *err) {
     qn_pack_options options;
     QN_TRY(make_options(se, operands, &options, err));
+    QN_TRY(make_check_options(se->settings, &se->check_options, err));
     QN_TRY(qn_plan_new(&options, se->job, &se->plan, err));
     QN_TRY(prepare_check(se, err));
     se->results = qn_results_new(se->check != NULL);
