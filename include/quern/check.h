@@ -26,7 +26,7 @@ typedef struct qn_check qn_check;
  * @param out  to be freed with qn_check_free()
  * @return QN_OK; QN_E_UNSUPPORTED when the outputs cannot be run (architecture; no vocabulary; a Hugging Face folder; an
  *         adapter alone), err says why; QN_E_USAGE (max_kld; a text that is too short); QN_E_NOT_FOUND, QN_E_IO (the
- *         text's file); QN_E_FORMAT, QN_E_NOMEM
+ *         text's file); QN_E_FORMAT (vocabulary; the chat template, where the check is required); QN_E_NOMEM
  */
 QN_NODISCARD qn_status qn_check_new(const qn_plan *plan, const qn_check_options *options, const qn_job *job,
                                     qn_check **out, qn_error *err);
@@ -35,6 +35,8 @@ void qn_check_free(qn_check *check);
 
 /** Seconds that all outputs will take about, from the sizes of the model and the job's threads. */
 double qn_check_seconds(const qn_check *check);
+/** Bytes of memory that it will take about, mapped outputs left out: the largest layer in float32, and logits. */
+uint64_t qn_check_memory(const qn_check *check);
 
 /**
  * Tries an output: the qn_accept_fn to give to qn_plan_set_accept() with the check as user.

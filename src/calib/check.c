@@ -28,12 +28,12 @@ enum { WINDOW = 128, MAX_WINDOWS = 4, MAX_ANSWER = 64 };
 static const uint64_t MAX_BASE_BYTES = (uint64_t)256 << 20;
 
 /*
- * What a thread does in a second, for the estimate; measured on two Zen 4 cores with billion-weight files and taken
- * lower, so that a check that is on by default surprises nobody.
+ * What a thread does in a second, for the estimate: rounded from a measurement on two Zen 4 cores, less where the
+ * processor has less.
  */
-static const double FLOPS_PER_THREAD = 2e10;
-static const double WEIGHT_BYTES_PER_S = 5e9;
-static const double ENCODED_BYTES_PER_S = 5e8;
+static const double FLOPS_PER_THREAD[] = {[QN_CPU_SCALAR] = 4e9, [QN_CPU_AVX2] = 3e10, [QN_CPU_AVX512] = 6e10};
+static const double ENCODED_BYTES_PER_THREAD = 1e9;
+static const double WEIGHT_BYTES = 1e10; /* read, by all threads together */
 
 struct qn_check {
     const qn_plan *plan;
@@ -41,6 +41,7 @@ struct qn_check {
     double max_kld;
     bool is_required;
     double seconds;
+    uint64_t memory_bytes;
     qn_tokenizer *tokenizer;
     qn_windows windows;
     qn_ids prompt;
@@ -53,6 +54,7 @@ struct qn_check {
     qn_error base_error; /* why it cannot be; QN_OK: not tried, or it is there */
     bool has_begun;
     qn_progress progress;
+    uint64_t n_due; /* bytes done when the outputs so far are over */
 };
 
 /* ---- preparing ---- */
@@ -85,7 +87,7 @@ static qn_status take_options(qn_check *c, const qn_check_options *options, qn_e
     return QN_OK;
 }
 
-/* A template that cannot be rendered is told with every output, and refuses none. */
+/* A template that cannot be rendered is told with every output, and refuses none, unless the check was asked for. */
 static void make_prompt(qn_check *c, const qn_meta *meta, uint64_t max_ctx) {
     const qn_status status = qn_check_prompt(meta, c->tokenizer, &c->has_template, &c->prompt, &c->prompt_error);
     if (status == QN_OK && (c->prompt.n == 0 || c->prompt.n + 1 > max_ctx)) {
@@ -102,13 +104,30 @@ static double estimate(const qn_check *c, unsigned n_threads) {
     const qn_plan *plan = c->plan;
     const double n_weights = (double)plan->model->n_weights;
     const double n_tokens = (double)(c->windows.n * c->windows.length);
-    const double flops = FLOPS_PER_THREAD * n_threads;
-    double seconds = 2 * n_weights * n_tokens / flops + 4 * n_weights / (ENCODED_BYTES_PER_S * n_threads);
+    const double flops = FLOPS_PER_THREAD[qn_cpu_detect()] * n_threads;
+    double seconds = 2 * n_weights * n_tokens / flops + 4 * n_weights / (ENCODED_BYTES_PER_THREAD * n_threads);
     for (uint32_t o = 0; o < plan->n_outputs; o++) {
         seconds += 2 * n_weights * (n_tokens + (double)c->prompt.n) / flops;
-        seconds += MAX_ANSWER * (double)plan->outputs[o].tensor_bytes / WEIGHT_BYTES_PER_S;
+        seconds += MAX_ANSWER * (double)plan->outputs[o].tensor_bytes / WEIGHT_BYTES;
     }
     return seconds;
+}
+
+/* Bytes in float32 of what the reference has in memory together: tensors named alike up to the layer's number. */
+static uint64_t largest_part(const qn_model *model) {
+    uint64_t most = 0;
+    uint64_t bytes = 0;
+    uint64_t layer = UINT64_MAX;
+    for (uint64_t i = 0; i < model->n_tensors; i++) {
+        const qn_recipe *recipe = model->tensors[i].recipe;
+        uint64_t own = 0;
+        const bool is_in_layer = sscanf(model->tensors[i].name, "blk.%5" SCNu64 ".", &own) == 1;
+        bytes = is_in_layer && own == layer ? bytes : 0;
+        layer = is_in_layer ? own : UINT64_MAX;
+        bytes += qn_recipe_rows(recipe) * qn_recipe_cols(recipe) * sizeof(float);
+        most = bytes > most ? bytes : most;
+    }
+    return most;
 }
 
 static qn_status prepare(qn_check *c, const qn_check_options *options, const qn_job *job, qn_error *err) {
@@ -135,7 +154,12 @@ static qn_status prepare(qn_check *c, const qn_check_options *options, const qn_
     const qn_window_limits limits = {.n = n_fit < 1 ? 1 : n_fit < MAX_WINDOWS ? n_fit : MAX_WINDOWS, .length = length};
     QN_TRY(qn_windows_cut(options->text, c->tokenizer, &limits, &c->windows, err));
     make_prompt(c, &model->meta, max_ctx);
+    if (c->is_required && c->prompt_error.status != QN_OK) {
+        return qn_fail(err, c->prompt_error.status, "%s: %s", model->path, c->prompt_error.message);
+    }
     c->seconds = estimate(c, qn_job_threads(job));
+    const uint64_t n_rows = (c->windows.n + 1) * c->windows.length; /* of the reference, and of a window of an output */
+    c->memory_bytes = largest_part(model) + n_rows * c->n_vocab * sizeof(float);
     return QN_OK;
 }
 
@@ -169,6 +193,10 @@ double qn_check_seconds(const qn_check *check) {
     return check->seconds;
 }
 
+uint64_t qn_check_memory(const qn_check *check) {
+    return check->memory_bytes;
+}
+
 /* ---- progress, in bytes of weights run through ---- */
 
 static uint64_t reference_bytes(const qn_check *c) {
@@ -182,6 +210,12 @@ static void begin_progress(qn_check *c, qn_job *job) {
     }
     qn_progress_begin(&c->progress, job, 0, 0, total);
     qn_progress_stage(&c->progress, "Check");
+}
+
+/* Some way towards n_due bytes, which is never passed: an answer may end early, a layer be entered twice. */
+static void advance(qn_check *c, uint64_t n_bytes, uint64_t n_due) {
+    const uint64_t left = n_due > c->progress.bytes_done ? n_due - c->progress.bytes_done : 0;
+    qn_progress_add(&c->progress, (qn_progress_at){0}, n_bytes < left ? n_bytes : left);
 }
 
 /* ---- the reference ---- */
@@ -202,7 +236,7 @@ static qn_status enter_counted(void *self, qn_part part, uint64_t layer, qn_erro
     const counted_provider *p = self;
     qn_check *c = p->check;
     if (part == QN_PART_LAYER) {
-        qn_progress_add(&c->progress, (qn_progress_at){0}, reference_bytes(c) / c->n_layer);
+        advance(c, reference_bytes(c) / c->n_layer, reference_bytes(c));
     }
     return p->inner.enter(p->inner.self, part, layer, err);
 }
@@ -288,7 +322,8 @@ typedef struct trial {
     qn_verdict *verdict;
     qn_engine *engine;
     qn_sequence *sequence;
-    float *logits; /* [windows.length, n_vocab] */
+    float *logits;  /* [windows.length, n_vocab] */
+    uint64_t n_due; /* bytes done when it is over */
 } trial;
 
 static void put_note(qn_verdict *verdict, const char *what, const char *why) {
@@ -337,7 +372,7 @@ static qn_status take_turn(trial *t, qn_error *err) {
         }
         tokens = &token;
         n = 1;
-        qn_progress_add(&t->check->progress, (qn_progress_at){0}, t->candidate->size_bytes / MAX_ANSWER);
+        advance(t->check, t->candidate->size_bytes / MAX_ANSWER, t->n_due);
     }
 }
 
@@ -351,7 +386,7 @@ static qn_status compare_windows(trial *t, qn_divergence *d, qn_pool *pool, qn_e
         QN_TRY(qn_engine_decode(t->engine, t->sequence, tokens, w->length, true, t->logits, err));
         QN_TRY(qn_divergence_add(d, pool, c->base + first * c->n_vocab, t->logits + w->first * c->n_vocab,
                                  tokens + w->first + 1, qn_windows_counted(w), c->n_vocab, err));
-        qn_progress_add(&t->check->progress, (qn_progress_at){0}, t->candidate->size_bytes / w->n);
+        advance(t->check, t->candidate->size_bytes / w->n, t->n_due);
     }
     return QN_OK;
 }
@@ -427,7 +462,10 @@ qn_status qn_check_accept(void *user, const qn_candidate *candidate, qn_job *job
     }
     QN_TRY(find_base(c, job, err));
     const qn_error *why = &c->base_error;
+    c->n_due += (c->n_due == 0 ? reference_bytes(c) : 0) + 2 * candidate->size_bytes;
+    t.n_due = c->n_due;
     qn_status status = why->status == QN_OK ? run_trial(&t, err) : qn_fail(err, why->status, "%s", why->message);
+    advance(c, UINT64_MAX, t.n_due);
     free(t.logits);
     qn_sequence_free(t.sequence);
     qn_engine_free(t.engine);

@@ -9,7 +9,7 @@
 
 /**
  * Prints a plan (qn_plan_json()): the model, where it comes from, the outputs, what the job needs.
- * @param check how the outputs are tried, or why they are not; NULL: nothing is said of it
+ * @param check how the outputs are tried; NULL: they are not
  */
 void qn_print_plan(const qn_terminal *to, const json_t *plan, const char *check);
 

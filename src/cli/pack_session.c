@@ -34,9 +34,10 @@ typedef struct session {
     FILE *log;        /* NULL: none */
     qn_progress progress;
     qn_table *results; /* NULL before the plan is made */
-    qn_check *check;   /* NULL: outputs are not tried */
-    const char *check_fact;
-    qn_buffer notes; /* of verdicts, a line each */
+    qn_check_options check_options;
+    qn_check *check;        /* NULL: outputs are not tried */
+    const char *check_fact; /* for the plan; NULL with check */
+    qn_buffer notes;        /* of verdicts, a line each */
 } session;
 
 static qn_status parse_adapters(session *se, qn_pack_options *options, qn_error *err) {
@@ -228,33 +229,36 @@ static qn_status make_check_options(const qn_pack_settings *s, qn_check_options 
 }
 
 /* Without being asked for, a check that cannot be made, or takes long, is left out, and the plan says so. */
-static qn_status leave_check(session *se, const char *why, qn_error *err) {
+static void leave_check(session *se, const char *why) {
     qn_check_free(se->check);
     se->check = NULL;
-    se->check_fact = qn_arena_printf(se->arena, "none: %s", why);
-    qn_job_note(se->job, "the files will not be checked: %s", why);
-    return se->check_fact == NULL ? qn_fail_nomem(err, "plan", strlen(why)) : QN_OK;
+    qn_job_note(se->job, "the files will not be run and compared (--check): %s", why);
 }
 
 static qn_status prepare_check(session *se, qn_error *err) {
     const qn_pack_settings *s = se->settings;
-    qn_check_options options;
-    QN_TRY(make_check_options(s, &options, err));
-    if (!se->kind->checks || s->is_unchecked) {
+    const qn_check_options *options = &se->check_options;
+    const bool is_adapter = s->preset != NULL && strcmp(s->preset, "lora") == 0;
+    if (!se->kind->checks || s->is_unchecked || (is_adapter && !options->is_required)) {
         return QN_OK;
     }
-    const qn_status status = qn_check_new(se->plan, &options, se->job, &se->check, err);
+    const qn_status status = qn_check_new(se->plan, options, se->job, &se->check, err);
     if (status != QN_OK) {
-        return options.is_required || status == QN_E_NOMEM ? status : leave_check(se, err->message, err);
+        if (options->is_required || status == QN_E_NOMEM) {
+            return status;
+        }
+        leave_check(se, err->message);
+        return QN_OK;
     }
     const double seconds = qn_check_seconds(se->check);
-    if (seconds > MAX_CHECK_S && !options.is_required) {
+    if (seconds > MAX_CHECK_S && !options->is_required) {
         char why[128];
-        (void)snprintf(why, sizeof why, "it would take about %s; --check does it", qn_human_seconds(seconds).text);
-        return leave_check(se, why, err);
+        (void)snprintf(why, sizeof why, "that would take about %s", qn_human_seconds(seconds).text);
+        leave_check(se, why);
+        return QN_OK;
     }
-    se->check_fact = qn_arena_printf(se->arena, "every file is run and compared, about %s",
-                                     qn_human_seconds(seconds).text);
+    se->check_fact = qn_arena_printf(se->arena, "every file is run and compared, about %s, %s",
+                                     qn_human_seconds(seconds).text, qn_human_size(qn_check_memory(se->check)).text);
     qn_plan_set_accept(se->plan, qn_check_accept, se->check);
     return se->check_fact == NULL ? qn_fail_nomem(err, "plan", 1) : QN_OK;
 }
@@ -390,6 +394,7 @@ static void show_results(session *se, qn_status status) {
 static qn_status run_session(session *se, const qn_operands *operands, qn_error *err) {
     qn_pack_options options;
     QN_TRY(make_options(se, operands, &options, err));
+    QN_TRY(make_check_options(se->settings, &se->check_options, err));
     QN_TRY(qn_plan_new(&options, se->job, &se->plan, err));
     QN_TRY(prepare_check(se, err));
     se->results = qn_results_new(se->check != NULL);

@@ -228,7 +228,7 @@ QN_NODISCARD qn_status qn_pack_session(const qn_pack_kind *kind, const qn_pack_s
      .group = QN_GROUP_CHECK,                                                                                  \
      .help = "load every file, let it answer, and compare it with the unquantised weights on a short text",    \
      .fallback = "on where it takes less than a minute"},                                                      \
-        QN_FLAG_ROW("no-check", is_unchecked, QN_GROUP_CHECK, "do not"),                                       \
+        QN_FLAG_ROW("no-check", is_unchecked, QN_GROUP_CHECK, "do neither"),                                       \
         {.name = "check-text",                                                                                 \
          .kind = QN_OPTION_TEXT,                                                                               \
          QN_PACK_AT(check_text),                                                                               \

@@ -55,7 +55,8 @@ class Job:
         return [*self.words, "--threads", "1", "-o", out]
 
 
-SAMPLE = Job("pack", ("pack", BASE, "--run", RUN, "-t", "Q4_K_M,Q8_0,F16", "--name", "sample"), 3, 12)
+SAMPLE = Job("pack", ("pack", BASE, "--run", RUN, "-t", "Q4_K_M,Q8_0,F16", "--name", "sample", "--no-check"),
+             3, 12)
 
 
 def write_imatrix(path, model):
@@ -86,8 +87,9 @@ def jobs_of_sample(tmp):
             raise Broken(f"quern {args[0]}: exit code {code}: {err.strip()}")
     first = sorted(shards.iterdir())[0]
     return [
-        Job("quantize", ("quantize", source, "-t", "Q4_K_M,IQ4_NL", "--imatrix", imatrix), 2, 4),
-        Job("quantize to a size", ("quantize", source, "--target-bpw", "5", "--imatrix", imatrix), 1, 1),
+        Job("check", ("pack", BASE, "-t", "Q8_0", "--check", "--name", "sample"), 1, 4),
+        Job("quantize", ("quantize", source, "-t", "Q4_K_M,IQ4_NL", "--imatrix", imatrix, "--no-check"), 2, 4),
+        Job("quantize to a size", ("quantize", source, "--target-bpw", "5", "--imatrix", imatrix, "--no-check"), 1, 1),
         Job("export", ("export", source, "--outtype", "f16", "--max-shard-size", "3M"), 11, 4),
         Job("merge", ("merge", BASE, "--run", RUN, "--outtype", "bf16", "--max-shard-size", "3M"), 9, 3),
         Job("join", ("join", first), 1, 3),

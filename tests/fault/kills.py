@@ -10,12 +10,12 @@ import faults
 import make_model
 
 
-def pack_args(model, out):
-    return ["pack", model, "-t", "Q4_K_M,Q8_0,BF16", "--name", "big", "-o", out]
+def pack_args(model, out, check="--no-check"):
+    return ["pack", model, "-t", "Q4_K_M,Q8_0,BF16", "--name", "big", check, "-o", out]
 
 
 def quantize_args(model, out):
-    return ["quantize", model, "-t", "Q5_K_M,IQ4_NL", "-o", out]
+    return ["quantize", model, "-t", "Q5_K_M,IQ4_NL", "--no-check", "-o", out]
 
 
 def export_args(model, out):

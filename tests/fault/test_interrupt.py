@@ -13,14 +13,14 @@ def main(tmp):
     model, reference, out = tmp / "model", tmp / "reference", tmp / "out"
     make_model.make_model(model, 10)
     began = time.monotonic()
-    code, err = faults.run_quietly(*kills.pack_args(model, reference))
+    code, err = faults.run_quietly(*kills.pack_args(model, reference, "--check"))
     duration = time.monotonic() - began
     if code != 0:
         raise faults.Broken(f"an undisturbed run failed with exit code {code}: {err.strip()[-500:]}")
     wanted = faults.digests(reference)
     n_interrupted = 0
-    for part in (0.2, 0.4, 0.6):
-        args = kills.pack_args(model, out)
+    for part in (0.15, 0.3, 0.5, 0.7):  # the later ones while files are checked
+        args = kills.pack_args(model, out, "--check")
         process = subprocess.Popen(faults.command(*args), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
                                    env=faults.environment())
         time.sleep(part * duration)
