@@ -56,6 +56,7 @@ static void round_trip(const family_config *c, const char *dir) {
     qn_error err;
     read_family(c->name, config, arena, &arch, &h);
     qn_meta meta = qn_meta_new(arena);
+    qn_meta_set_string(&meta, "general.architecture", arch->name);
     qn_arch_write_keys(arch, &h, &meta);
     if (arch->generate != NULL) {
         assert_ok(&err, arch->generate(&h, arena, made, &n, &err));
@@ -68,9 +69,9 @@ static void round_trip(const family_config *c, const char *dir) {
         tensors[n++] = (held){{"output.weight", NULL, 32}, 2048};
     }
     qn_archive *archive = written(dir, &meta, tensors, n);
-    assert_ptr_equal(qn_arch_by_name(c->arch)->tensors, arch->tensors);
+    assert_ptr_equal(qn_arch_of_meta(&meta)->tensors, arch->tensors);
     assert_ok(&err,
-              qn_hparams_from_gguf(qn_arch_by_name(c->arch), archive, qn_archive_meta(archive), arena, &back, &err));
+              qn_hparams_from_gguf(qn_arch_of_meta(&meta), archive, qn_archive_meta(archive), arena, &back, &err));
     forget(c, &h);
     assert_true(same_hparams(c->name, &h, &back));
     qn_archive_close(archive);
@@ -84,7 +85,7 @@ static void test_round_trip(void **state) {
     for (size_t i = 0; i < N_FAMILY_CONFIGS; i++) {
         round_trip(&family_configs[i], dir);
     }
-    assert_null(qn_arch_by_name("mamba"));
+    assert_null(qn_arch_by_name("mamba", false));
     remove_temp_dir(dir);
 }
 
@@ -113,11 +114,11 @@ static void test_arrays(void **state) {
     qn_error err;
     (void)state;
     qn_meta_set_array(&meta, "llama.attention.head_count_kv", QN_META_U32, same, 2);
-    assert_ok(&err, qn_hparams_from_meta(qn_arch_by_name("llama"), &meta, &h, &err));
+    assert_ok(&err, qn_hparams_from_meta(qn_arch_by_name("llama", false), &meta, &h, &err));
     assert_int_equal(qn_hp_count(&h, QN_HP_N_HEAD_KV), 2);
     assert_true(h.value[QN_HP_ROPE_BASE] == 10000);
     qn_meta_set_array(&meta, "llama.attention.head_count_kv", QN_META_I32, other, 2);
-    assert_status(&err, qn_hparams_from_meta(qn_arch_by_name("llama"), &meta, &h, &err), QN_E_UNSUPPORTED);
+    assert_status(&err, qn_hparams_from_meta(qn_arch_by_name("llama", false), &meta, &h, &err), QN_E_UNSUPPORTED);
     assert_message_has(&err, "'llama.attention.head_count_kv': layers differ (2 in layer 0, 4 in layer 1)");
     qn_arena_free(arena);
 }
@@ -147,7 +148,7 @@ static void test_refusals(void **state) {
         } else {
             qn_meta_set_u32(&meta, refusals[i].key, refusals[i].value);
         }
-        assert_status(&err, qn_hparams_from_meta(qn_arch_by_name("llama"), &meta, &h, &err), refusals[i].status);
+        assert_status(&err, qn_hparams_from_meta(qn_arch_by_name("llama", false), &meta, &h, &err), refusals[i].status);
         assert_message_has(&err, refusals[i].has);
         qn_arena_free(arena);
     }
@@ -170,7 +171,8 @@ static void test_partial_rotary(void **state) {
         qn_meta_set_u32(&meta, rows[i].key, rows[i].value);
         qn_archive *archive = written(dir, &meta, NULL, 0);
         assert_status(
-            &err, qn_hparams_from_gguf(qn_arch_by_name("llama"), archive, qn_archive_meta(archive), arena, &h, &err),
+            &err,
+            qn_hparams_from_gguf(qn_arch_by_name("llama", false), archive, qn_archive_meta(archive), arena, &h, &err),
             QN_E_UNSUPPORTED);
         assert_message_has(&err, "dimensions of a head are rotary");
         qn_archive_close(archive);
@@ -197,7 +199,8 @@ static void test_foreign_factors(void **state) {
         qn_hparams h;
         qn_error err;
         assert_status(
-            &err, qn_hparams_from_gguf(qn_arch_by_name("llama"), archive, qn_archive_meta(archive), arena, &h, &err),
+            &err,
+            qn_hparams_from_gguf(qn_arch_by_name("llama", false), archive, qn_archive_meta(archive), arena, &h, &err),
             rows[i].status);
         assert_message_has(&err, "rope_freqs.weight");
         qn_archive_close(archive);
