@@ -20,9 +20,9 @@ const qn_arch *qn_arch_at(size_t i) {
     return i < QN_COUNT(families) ? families[i] : NULL;
 }
 
-const qn_arch *qn_arch_by_name(const char *general_architecture, bool is_mixture) {
+const qn_arch *qn_arch_by_name(const char *general_architecture) {
     for (size_t i = 0; i < QN_COUNT(families); i++) {
-        if (strcmp(families[i]->name, general_architecture) == 0 && families[i]->is_mixture == is_mixture) {
+        if (strcmp(families[i]->name, general_architecture) == 0) {
             return families[i];
         }
     }
@@ -35,7 +35,12 @@ const qn_arch *qn_arch_of_meta(const qn_meta *meta) {
     uint64_t n_expert = 0;
     (void)snprintf(key, sizeof key, "%.120s.expert_count", name == NULL ? "" : name);
     const bool is_mixture = qn_meta_u64(meta, key, &n_expert) && n_expert > 0;
-    return name == NULL ? NULL : qn_arch_by_name(name, is_mixture);
+    for (size_t i = 0; name != NULL && i < QN_COUNT(families); i++) {
+        if (strcmp(families[i]->name, name) == 0 && families[i]->is_mixture == is_mixture) {
+            return families[i];
+        }
+    }
+    return NULL;
 }
 
 static bool has_class(const qn_arch *arch, const char *name) {

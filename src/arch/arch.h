@@ -137,13 +137,10 @@ typedef struct qn_arch {
 /** Family i, NULL past the end. */
 const qn_arch *qn_arch_at(size_t i);
 
-/**
- * The family of general.architecture; NULL when quern has no table for it. (A Mistral is a Llama there.)
- * @param is_mixture whether there are experts: a Mixtral is a Llama there, too
- */
-const qn_arch *qn_arch_by_name(const char *general_architecture, bool is_mixture);
+/** The first family of general.architecture; NULL when quern has no table for it. (A Mistral is a Llama there.) */
+const qn_arch *qn_arch_by_name(const char *general_architecture);
 
-/** The family of a GGUF file's metadata; NULL when quern has no table for it. */
+/** The family of a GGUF file's metadata; NULL when quern has no table for it. (A Mixtral is a Llama with experts.) */
 const qn_arch *qn_arch_of_meta(const qn_meta *meta);
 
 /**

@@ -85,7 +85,7 @@ static void test_round_trip(void **state) {
     for (size_t i = 0; i < N_FAMILY_CONFIGS; i++) {
         round_trip(&family_configs[i], dir);
     }
-    assert_null(qn_arch_by_name("mamba", false));
+    assert_null(qn_arch_by_name("mamba"));
     remove_temp_dir(dir);
 }
 
@@ -114,11 +114,11 @@ static void test_arrays(void **state) {
     qn_error err;
     (void)state;
     qn_meta_set_array(&meta, "llama.attention.head_count_kv", QN_META_U32, same, 2);
-    assert_ok(&err, qn_hparams_from_meta(qn_arch_by_name("llama", false), &meta, &h, &err));
+    assert_ok(&err, qn_hparams_from_meta(qn_arch_by_name("llama"), &meta, &h, &err));
     assert_int_equal(qn_hp_count(&h, QN_HP_N_HEAD_KV), 2);
     assert_true(h.value[QN_HP_ROPE_BASE] == 10000);
     qn_meta_set_array(&meta, "llama.attention.head_count_kv", QN_META_I32, other, 2);
-    assert_status(&err, qn_hparams_from_meta(qn_arch_by_name("llama", false), &meta, &h, &err), QN_E_UNSUPPORTED);
+    assert_status(&err, qn_hparams_from_meta(qn_arch_by_name("llama"), &meta, &h, &err), QN_E_UNSUPPORTED);
     assert_message_has(&err, "'llama.attention.head_count_kv': layers differ (2 in layer 0, 4 in layer 1)");
     qn_arena_free(arena);
 }
@@ -148,7 +148,7 @@ static void test_refusals(void **state) {
         } else {
             qn_meta_set_u32(&meta, refusals[i].key, refusals[i].value);
         }
-        assert_status(&err, qn_hparams_from_meta(qn_arch_by_name("llama", false), &meta, &h, &err), refusals[i].status);
+        assert_status(&err, qn_hparams_from_meta(qn_arch_by_name("llama"), &meta, &h, &err), refusals[i].status);
         assert_message_has(&err, refusals[i].has);
         qn_arena_free(arena);
     }
@@ -172,7 +172,7 @@ static void test_partial_rotary(void **state) {
         qn_archive *archive = written(dir, &meta, NULL, 0);
         assert_status(
             &err,
-            qn_hparams_from_gguf(qn_arch_by_name("llama", false), archive, qn_archive_meta(archive), arena, &h, &err),
+            qn_hparams_from_gguf(qn_arch_by_name("llama"), archive, qn_archive_meta(archive), arena, &h, &err),
             QN_E_UNSUPPORTED);
         assert_message_has(&err, "dimensions of a head are rotary");
         qn_archive_close(archive);
@@ -200,7 +200,7 @@ static void test_foreign_factors(void **state) {
         qn_error err;
         assert_status(
             &err,
-            qn_hparams_from_gguf(qn_arch_by_name("llama", false), archive, qn_archive_meta(archive), arena, &h, &err),
+            qn_hparams_from_gguf(qn_arch_by_name("llama"), archive, qn_archive_meta(archive), arena, &h, &err),
             rows[i].status);
         assert_message_has(&err, "rope_freqs.weight");
         qn_archive_close(archive);
