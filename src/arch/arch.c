@@ -9,9 +9,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const qn_arch *const families[] = {&qn_arch_llama,  &qn_arch_mistral, &qn_arch_qwen2,
-                                          &qn_arch_qwen3,  &qn_arch_gemma,   &qn_arch_gemma2,
-                                          &qn_arch_gemma3, &qn_arch_phi3,    &qn_arch_gpt2};
+static const qn_arch *const families[] = {
+    &qn_arch_llama,  &qn_arch_mistral, &qn_arch_mixtral, &qn_arch_qwen2, &qn_arch_qwen3,    &qn_arch_gemma,
+    &qn_arch_gemma2, &qn_arch_gemma3,  &qn_arch_phi3,    &qn_arch_gpt2,  &qn_arch_qwen2moe, &qn_arch_qwen3moe,
+};
 
 const char *const qn_prefix_model[] = {"model.", NULL};
 
@@ -22,6 +23,20 @@ const qn_arch *qn_arch_at(size_t i) {
 const qn_arch *qn_arch_by_name(const char *general_architecture) {
     for (size_t i = 0; i < QN_COUNT(families); i++) {
         if (strcmp(families[i]->name, general_architecture) == 0) {
+            return families[i];
+        }
+    }
+    return NULL;
+}
+
+const qn_arch *qn_arch_of_meta(const qn_meta *meta) {
+    const char *name = qn_meta_string(meta, "general.architecture");
+    char key[160];
+    uint64_t n_expert = 0;
+    (void)snprintf(key, sizeof key, "%.120s.expert_count", name == NULL ? "" : name);
+    const bool is_mixture = qn_meta_u64(meta, key, &n_expert) && n_expert > 0;
+    for (size_t i = 0; name != NULL && i < QN_COUNT(families); i++) {
+        if (strcmp(families[i]->name, name) == 0 && families[i]->is_mixture == is_mixture) {
             return families[i];
         }
     }
@@ -97,6 +112,10 @@ uint64_t qn_arch_dim(qn_dim dim, const qn_hparams *h, uint64_t n_vocab) {
     case QN_DIM_Q: return q;
     case QN_DIM_KV: return kv;
     case QN_DIM_QKV: return q + 2 * kv;
+    case QN_DIM_ONE: return 1;
+    case QN_DIM_EXPERTS: return qn_hp_count(h, QN_HP_N_EXPERT);
+    case QN_DIM_FF_EXP: return qn_hp_count(h, QN_HP_N_FF_EXP);
+    case QN_DIM_FF_SHARED: return qn_hp_count(h, QN_HP_N_FF_SHARED);
     }
     return 0;
 }
@@ -105,41 +124,70 @@ bool qn_rule_is_per_layer(const qn_tensor_rule *rule) {
     return strchr(rule->hf, '%') != NULL;
 }
 
-char *qn_rule_name(qn_arena *arena, const char *pattern, uint64_t layer) {
-    const char *at = strchr(pattern, '%');
+bool qn_rule_is_per_expert(const qn_tensor_rule *rule) {
+    return strchr(rule->hf, '#') != NULL;
+}
+
+const qn_tensor_rule *qn_arch_rule(const qn_arch *arch, const char *gguf) {
+    for (size_t i = 0; i < arch->n_tensors; i++) {
+        if (arch->tensors[i].gguf != NULL && strcmp(arch->tensors[i].gguf, gguf) == 0) {
+            return &arch->tensors[i];
+        }
+    }
+    return NULL;
+}
+
+/* The pattern with a number for its marker, if it has one. */
+static char *put_number(qn_arena *arena, const char *pattern, char marker, uint64_t n) {
+    const char *at = strchr(pattern, marker);
     if (at == NULL) {
         return qn_arena_string(arena, pattern);
     }
-    return qn_arena_printf(arena, "%.*s%llu%s", (int)(at - pattern), pattern, (unsigned long long)layer, at + 1);
+    return qn_arena_printf(arena, "%.*s%llu%s", (int)(at - pattern), pattern, (unsigned long long)n, at + 1);
 }
 
-/* Whether name is the pattern with a decimal number (no leading zeros) for '%'. */
-static bool matches(const char *pattern, const char *name, uint64_t *layer) {
-    const char *at = strchr(pattern, '%');
-    *layer = 0;
-    if (at == NULL) {
-        return strcmp(pattern, name) == 0;
+char *qn_rule_name(qn_arena *arena, const char *pattern, uint64_t layer, uint64_t expert) {
+    const char *name = put_number(arena, pattern, '%', layer);
+    return name == NULL ? NULL : put_number(arena, name, '#', expert);
+}
+
+/* A decimal number of at most nine digits without leading zeros. */
+static bool take_number(const char **at, uint64_t *out) {
+    const char *start = *at;
+    *out = 0;
+    while (**at >= '0' && **at <= '9' && *at - start < 9) {
+        *out = *out * 10 + (uint64_t)(**at - '0');
+        (*at)++;
     }
-    const size_t before = (size_t)(at - pattern);
-    if (strncmp(pattern, name, before) != 0) {
-        return false;
+    return *at > start && (*start != '0' || *at == start + 1);
+}
+
+/* Whether name is the pattern with numbers for '%' and '#'. */
+static bool matches(const char *pattern, const char *name, qn_tensor_match *out) {
+    *out = (qn_tensor_match){0};
+    for (; *pattern != '\0'; pattern++) {
+        if (*pattern == '%' || *pattern == '#') {
+            if (!take_number(&name, *pattern == '%' ? &out->layer : &out->expert)) {
+                return false;
+            }
+        } else if (*pattern != *name++) {
+            return false;
+        }
     }
-    const char *digit = name + before;
-    const char *start = digit;
-    while (*digit >= '0' && *digit <= '9' && digit - start < 9) {
-        *layer = *layer * 10 + (uint64_t)(*digit - '0');
-        digit++;
-    }
-    const bool is_number = digit > start && (*start != '0' || digit == start + 1);
-    return is_number && strcmp(at + 1, digit) == 0;
+    return *name == '\0';
 }
 
 static bool match_exactly(const qn_arch *arch, const char *name, qn_tensor_match *out) {
     for (size_t i = 0; i < arch->n_tensors; i++) {
-        uint64_t layer = 0;
-        if (matches(arch->tensors[i].hf, name, &layer)) {
-            const bool is_dropped = arch->tensors[i].presence == QN_DROPPED;
-            *out = (qn_tensor_match){is_dropped ? NULL : &arch->tensors[i], layer};
+        if (matches(arch->tensors[i].hf, name, out)) {
+            out->rule = arch->tensors[i].presence == QN_DROPPED ? NULL : &arch->tensors[i];
+            return true;
+        }
+    }
+    for (size_t i = 0; i < arch->n_fused; i++) {
+        if (matches(arch->fused[i].hf, name, out)) {
+            out->fused = &arch->fused[i];
+            out->rule = qn_arch_rule(arch, arch->fused[i].parts[0]);
             return true;
         }
     }
@@ -149,7 +197,7 @@ static bool match_exactly(const qn_arch *arch, const char *name, qn_tensor_match
 bool qn_arch_match_gguf(const qn_arch *arch, const char *gguf_name, qn_tensor_match *out) {
     for (size_t i = 0; i < arch->n_tensors; i++) {
         const qn_tensor_rule *rule = &arch->tensors[i];
-        if (rule->presence != QN_DROPPED && matches(rule->gguf, gguf_name, &out->layer)) {
+        if (rule->presence != QN_DROPPED && matches(rule->gguf, gguf_name, out)) {
             out->rule = rule;
             return true;
         }
@@ -190,7 +238,7 @@ bool qn_arch_match(const qn_arch *arch, const char *hf_name, qn_tensor_match *ou
         return false;
     }
     if (holds_any(hf_name, arch->dropped_parts)) {
-        *out = (qn_tensor_match){NULL, 0};
+        *out = (qn_tensor_match){0};
         return true;
     }
     cut(arch, hf_name, name, sizeof name);

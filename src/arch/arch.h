@@ -19,7 +19,11 @@ typedef enum qn_dim {
     QN_DIM_HEAD,     /**< head size */
     QN_DIM_Q,        /**< n_head * head size */
     QN_DIM_KV,       /**< n_head_kv * head size */
-    QN_DIM_QKV       /**< q, k and v in one */
+    QN_DIM_QKV,      /**< q, k and v in one */
+    QN_DIM_ONE,      /**< a matrix of one row, which GGUF stores as a vector */
+    QN_DIM_EXPERTS,  /**< number of experts */
+    QN_DIM_FF_EXP,   /**< width of an expert */
+    QN_DIM_FF_SHARED /**< width of the shared expert */
 } qn_dim;
 
 /** What is done to a tensor of the checkpoint to make it GGUF's. */
@@ -38,7 +42,10 @@ typedef enum qn_presence {
     QN_DROPPED /**< known and left out */
 } qn_presence;
 
-/** One tensor of a family, or one a layer. '%' in a name stands for the layer. */
+/**
+ * One tensor of a family, or one a layer: '%' in a name stands for the layer. '#' in the checkpoint's stands for the
+ * expert: GGUF's tensor is the stack [n_expert, rows, cols] of them.
+ */
 typedef struct qn_tensor_rule {
     const char *hf;   /**< name in the checkpoint, with ".weight" or ".bias" */
     const char *gguf; /**< name in GGUF; NULL when dropped */
@@ -47,6 +54,18 @@ typedef struct qn_tensor_rule {
     qn_transform transform;
     qn_presence presence;
 } qn_tensor_rule;
+
+enum { QN_MAX_PARTS = 2 };
+
+/**
+ * A tensor of the checkpoint that holds what rules have apart: all experts of a layer, gate and up. Rows go expert by
+ * expert, within one part by part; the parts are of one size.
+ */
+typedef struct qn_fused_rule {
+    const char *hf;
+    const char *parts[QN_MAX_PARTS]; /**< the rules' GGUF names; NULL behind the last */
+    bool is_only;                    /**< the class has no other layout: so it is written, too */
+} qn_fused_rule;
 
 /** Types of GGUF keys made from hyper-parameters. */
 typedef enum qn_key_type { QN_KEY_U32, QN_KEY_F32 } qn_key_type;
@@ -94,6 +113,9 @@ typedef struct qn_arch {
     size_t n_keys;
     const qn_tensor_rule *tensors; /**< in the order of the file: those of layer rules together, layer by layer */
     size_t n_tensors;
+    const qn_fused_rule *fused; /**< [n_fused] other layouts of some of them; may be NULL */
+    size_t n_fused;
+    bool is_mixture; /**< feed-forwards are mixtures of experts: told from a dense family of the same name by that */
     const char *const *base_prefixes; /**< prefixes a bare model's names may lack ("model."), NULL-terminated */
     const char *const *cut_parts;     /**< parts cut out of names ("language_model."), NULL-terminated; may be NULL */
     const char *const
@@ -115,8 +137,11 @@ typedef struct qn_arch {
 /** Family i, NULL past the end. */
 const qn_arch *qn_arch_at(size_t i);
 
-/** The family of general.architecture; NULL when quern has no table for it. (A Mistral is a Llama there.) */
+/** The first family of general.architecture; NULL when quern has no table for it. (A Mistral is a Llama there.) */
 const qn_arch *qn_arch_by_name(const char *general_architecture);
+
+/** The family of a GGUF file's metadata; NULL when quern has no table for it. (A Mixtral is a Llama with experts.) */
+const qn_arch *qn_arch_of_meta(const qn_meta *meta);
 
 /**
  * Finds the family of a config.
@@ -171,8 +196,11 @@ QN_NODISCARD qn_status qn_arch_config(const qn_config_source *source, json_t **o
 
 /** A tensor name of the checkpoint, understood. */
 typedef struct qn_tensor_match {
-    const qn_tensor_rule *rule; /**< NULL when the name is known and dropped */
-    uint64_t layer;             /**< 0 for tensors outside layers */
+    const qn_tensor_rule
+        *rule;       /**< NULL when the name is known and dropped; of a fused tensor that of its first part */
+    uint64_t layer;  /**< 0 for tensors outside layers */
+    uint64_t expert; /**< 0 for tensors of none, and for GGUF names */
+    const qn_fused_rule *fused; /**< NULL for a tensor of one rule */
 } qn_tensor_match;
 
 /**
@@ -187,10 +215,14 @@ bool qn_arch_is_beside(const qn_arch *arch, const char *hf_name);
 /** Understands a GGUF tensor name. @return false when the family has no such tensor; match->rule is not NULL */
 bool qn_arch_match_gguf(const qn_arch *arch, const char *gguf_name, qn_tensor_match *out);
 
-/** The rule's HF or GGUF name with the layer put in; NULL when memory is short. */
-char *qn_rule_name(qn_arena *arena, const char *pattern, uint64_t layer);
+/** The rule's HF or GGUF name with layer and expert put in; NULL when memory is short. */
+char *qn_rule_name(qn_arena *arena, const char *pattern, uint64_t layer, uint64_t expert);
 /** Whether a rule is repeated for every layer. */
 bool qn_rule_is_per_layer(const qn_tensor_rule *rule);
+/** Whether a rule is repeated for every expert. */
+bool qn_rule_is_per_expert(const qn_tensor_rule *rule);
+/** The rule of a GGUF name as the table has it, with '%'; NULL when there is none. */
+const qn_tensor_rule *qn_arch_rule(const qn_arch *arch, const char *gguf);
 
 /**
  * The GGUF tensor made of a checkpoint's tensor.

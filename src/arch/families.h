@@ -7,6 +7,9 @@
 
 extern const qn_arch qn_arch_llama;
 extern const qn_arch qn_arch_mistral;
+extern const qn_arch qn_arch_mixtral;
+extern const qn_arch qn_arch_qwen2moe;
+extern const qn_arch qn_arch_qwen3moe;
 extern const qn_arch qn_arch_qwen2;
 extern const qn_arch qn_arch_qwen3;
 extern const qn_arch qn_arch_gemma;
@@ -31,6 +34,17 @@ extern const char *const qn_prefix_model[];
     { hf ".weight", gguf ".weight", rows, cols, transform, QN_REQUIRED }
 #define QN_RULE_BIAS(hf, gguf, dim, transform, presence) \
     { hf ".bias", gguf ".bias", QN_DIM_NONE, dim, transform, presence }
+
+/* Rules, layouts and keys that mixtures share. Source: facts/architectures.md 0.3, 11, 13. */
+#define QN_RULES_EXPERTS(router, gate, up, down, width)                                  \
+    QN_RULE_MATRIX(router, "blk.%.ffn_gate_inp", QN_DIM_EXPERTS, QN_DIM_EMBD, QN_AS_IS), \
+        QN_RULE_MATRIX(gate, "blk.%.ffn_gate_exps", width, QN_DIM_EMBD, QN_AS_IS),       \
+        QN_RULE_MATRIX(up, "blk.%.ffn_up_exps", width, QN_DIM_EMBD, QN_AS_IS),           \
+        QN_RULE_MATRIX(down, "blk.%.ffn_down_exps", QN_DIM_EMBD, width, QN_AS_IS)
+#define QN_KEYS_EXPERTS                                      \
+    {"expert_count", QN_KEY_U32, QN_HP_N_EXPERT}, {          \
+        "expert_used_count", QN_KEY_U32, QN_HP_N_EXPERT_USED \
+    }
 
 /** Rotary frequency tables that older checkpoints carry; the runtime makes its own. */
 #define QN_RULE_INV_FREQ \

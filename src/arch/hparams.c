@@ -24,6 +24,10 @@ static const hp_row hp_rows[] = {
     {QN_HP_N_HEAD_KV, true, 1, 65536, {"num_key_value_heads", "n_kv_heads"}},
     {QN_HP_HEAD_DIM, true, 1, 65536, {"head_dim"}},
     {QN_HP_N_VOCAB, true, 1, 268435456, {"vocab_size"}},
+    {QN_HP_N_EXPERT, true, 0, 65536, {"num_local_experts", "num_experts", "n_routed_experts"}},
+    {QN_HP_N_EXPERT_USED, true, 0, 65536, {"num_experts_per_tok", "num_experts_per_token", "top_k_experts"}},
+    {QN_HP_N_FF_EXP, true, 1, 268435456, {"moe_intermediate_size"}},
+    {QN_HP_N_FF_SHARED, true, 0, 268435456, {"shared_expert_intermediate_size"}},
     {QN_HP_RMS_EPS, false, 1e-30, 1, {"rms_norm_eps", "norm_eps"}},
     {QN_HP_NORM_EPS, false, 1e-30, 1, {"layer_norm_eps", "layer_norm_epsilon", "norm_epsilon"}},
     {QN_HP_PARTIAL_ROTARY, false, 0, 1, {"partial_rotary_factor", "rope_pct", "rope_percent"}},
@@ -261,6 +265,16 @@ qn_status qn_hparams_check_heads(const char *where, const qn_hparams *h, qn_erro
         return qn_fail(err, QN_E_FORMAT,
                        "%s: hidden size %llu is not a multiple of %llu attention heads, and there is no 'head_dim'",
                        where, (unsigned long long)n_embd, (unsigned long long)n_head);
+    }
+    return QN_OK;
+}
+
+qn_status qn_hparams_check_experts(const char *where, const qn_hparams *h, qn_error *err) {
+    const uint64_t n = qn_hp_count(h, QN_HP_N_EXPERT);
+    const uint64_t n_used = qn_hp_count(h, QN_HP_N_EXPERT_USED);
+    if (n == 0 || n_used == 0 || n_used > n) {
+        return qn_fail(err, QN_E_FORMAT, "%s: of %llu experts %llu are used for a token; at least 1 of 1 is expected",
+                       where, (unsigned long long)n, (unsigned long long)n_used);
     }
     return QN_OK;
 }

@@ -16,6 +16,10 @@ typedef enum qn_hp {
     QN_HP_N_HEAD_KV,
     QN_HP_HEAD_DIM, /**< as the config gives it; absent when it is n_embd / n_head */
     QN_HP_N_VOCAB,
+    QN_HP_N_EXPERT,
+    QN_HP_N_EXPERT_USED, /**< experts a token goes to */
+    QN_HP_N_FF_EXP,      /**< width of an expert, where it is not QN_HP_N_FF */
+    QN_HP_N_FF_SHARED,   /**< width of the shared expert */
     QN_HP_RMS_EPS,
     QN_HP_NORM_EPS,
     QN_HP_ROPE_BASE,

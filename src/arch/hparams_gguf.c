@@ -228,7 +228,8 @@ static qn_status check_sizes(const qn_arch *arch, qn_hparams *h, qn_error *err) 
     if (!h->has[QN_HP_N_HEAD_KV]) {
         qn_hp_set(h, QN_HP_N_HEAD_KV, h->value[QN_HP_N_HEAD]);
     }
-    return qn_hparams_check_heads("metadata", h, err);
+    QN_TRY(qn_hparams_check_heads("metadata", h, err));
+    return arch->is_mixture ? qn_hparams_check_experts("metadata", h, err) : QN_OK;
 }
 
 qn_status qn_hparams_from_meta(const qn_arch *arch, const qn_meta *meta, qn_hparams *out, qn_error *err) {

@@ -28,4 +28,7 @@ double qn_shortest_decimal(double v);
 /** Heads share evenly. @return QN_E_FORMAT */
 QN_NODISCARD qn_status qn_hparams_check_heads(const char *where, const qn_hparams *h, qn_error *err);
 
+/** There are experts, and no more of them are used than there are. @return QN_E_FORMAT */
+QN_NODISCARD qn_status qn_hparams_check_experts(const char *where, const qn_hparams *h, qn_error *err);
+
 #endif

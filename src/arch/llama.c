@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: MIT */
-/* llama.c: Llama 1 to 3, and what rides on it: Mistral, Yi, SmolLM, TinyLlama. Source: facts/architectures.md 1, 2. */
+/* llama.c: Llama 1 to 3, and what rides on it: Mistral, Mixtral, Yi, SmolLM. Source: facts/architectures.md 1, 2, 8. */
 #include "arch/families.h"
+
+#include "arch/hparams_rows.h"
 
 #include <math.h>
 #include <string.h>
 
 static const char *const classes[] = {"LlamaForCausalLM", "LLaMAForCausalLM", "LlamaModel", NULL};
 static const char *const mistral_classes[] = {"MistralForCausalLM", "MistralModel", NULL};
+static const char *const mixtral_classes[] = {"MixtralForCausalLM", "MixtralModel", NULL};
 
 static const qn_hp_default defaults[] = {
     {QN_HP_N_VOCAB, 32000}, {QN_HP_N_EMBD, 4096}, {QN_HP_N_FF, 11008},   {QN_HP_N_LAYER, 32},
@@ -18,9 +21,37 @@ static const qn_hp_default mistral_defaults[] = {
     {QN_HP_N_HEAD_KV, 8},   {QN_HP_N_CTX, 131072}, {QN_HP_RMS_EPS, 1e-6}, {QN_HP_ROPE_BASE, 10000},
 };
 
+static const qn_hp_default mixtral_defaults[] = {
+    {QN_HP_N_VOCAB, 32000}, {QN_HP_N_EMBD, 4096}, {QN_HP_N_FF, 14336},      {QN_HP_N_LAYER, 32},
+    {QN_HP_N_HEAD, 32},     {QN_HP_N_HEAD_KV, 8}, {QN_HP_N_CTX, 131072},    {QN_HP_RMS_EPS, 1e-5},
+    {QN_HP_ROPE_BASE, 1e6}, {QN_HP_N_EXPERT, 8},  {QN_HP_N_EXPERT_USED, 2},
+};
+
 static const qn_key_rule keys[] = {
     {"vocab_size", QN_KEY_U32, QN_HP_N_VOCAB},
     {"rope.dimension_count", QN_KEY_U32, QN_HP_ROPE_DIM},
+};
+
+static const qn_key_rule mixtral_keys[] = {
+    QN_KEYS_EXPERTS,
+    {"vocab_size", QN_KEY_U32, QN_HP_N_VOCAB},
+    {"rope.dimension_count", QN_KEY_U32, QN_HP_ROPE_DIM},
+};
+
+static const qn_tensor_rule mixtral_tensors[] = {
+    QN_RULE_EMBED,
+    QN_RULE_NORM("model.layers.%.input_layernorm", "blk.%.attn_norm", QN_DIM_EMBD, QN_AS_IS),
+    QN_RULE_MATRIX("model.layers.%.self_attn.q_proj", "blk.%.attn_q", QN_DIM_Q, QN_DIM_EMBD, QN_ROPE_Q),
+    QN_RULE_MATRIX("model.layers.%.self_attn.k_proj", "blk.%.attn_k", QN_DIM_KV, QN_DIM_EMBD, QN_ROPE_K),
+    QN_RULE_MATRIX("model.layers.%.self_attn.v_proj", "blk.%.attn_v", QN_DIM_KV, QN_DIM_EMBD, QN_AS_IS),
+    QN_RULE_MATRIX("model.layers.%.self_attn.o_proj", "blk.%.attn_output", QN_DIM_EMBD, QN_DIM_Q, QN_AS_IS),
+    QN_RULE_NORM("model.layers.%.post_attention_layernorm", "blk.%.ffn_norm", QN_DIM_EMBD, QN_AS_IS),
+    QN_RULES_EXPERTS("model.layers.%.block_sparse_moe.gate", "model.layers.%.block_sparse_moe.experts.#.w1",
+                     "model.layers.%.block_sparse_moe.experts.#.w3", "model.layers.%.block_sparse_moe.experts.#.w2",
+                     QN_DIM_FF),
+    QN_RULE_INV_FREQ,
+    QN_RULE_NORM("model.norm", "output_norm", QN_DIM_EMBD, QN_AS_IS),
+    QN_RULE_OUTPUT,
 };
 
 static const qn_tensor_rule tensors[] = {
@@ -55,6 +86,11 @@ static qn_status derive(const char *where, const json_t *config, qn_hparams *h, 
     }
     qn_hp_set(h, QN_HP_ROPE_DIM, (double)head_dim);
     return QN_OK;
+}
+
+static qn_status derive_mixtral(const char *where, const json_t *config, qn_hparams *h, qn_error *err) {
+    QN_TRY(qn_hparams_check_experts(where, h, err));
+    return derive(where, config, h, err);
 }
 
 /* How much slower Llama 3 turns at a wavelength. */
@@ -184,15 +220,18 @@ static qn_status recover(const qn_generated *found, size_t n, qn_arena *arena, q
     return QN_OK;
 }
 
-/* What both classes share. */
+/* What all classes share. */
 #define LLAMA_SHAPE                                                                                                 \
-    .name = "llama", .config_constants = "{\"hidden_act\":\"silu\"}", .has_generic_keys = true, .keys = keys,       \
-    .n_keys = QN_COUNT(keys), .tensors = tensors, .n_tensors = QN_COUNT(tensors), .base_prefixes = qn_prefix_model, \
-    .rope = QN_ROPE_NORM, .vocab = {.prefers_spm = true, .add_space_prefix = -1}, .derive = derive,                 \
+    .name = "llama", .config_constants = "{\"hidden_act\":\"silu\"}", .has_generic_keys = true,                     \
+    .base_prefixes = qn_prefix_model, .rope = QN_ROPE_NORM, .vocab = {.prefers_spm = true, .add_space_prefix = -1}, \
     .generate = generate, .recover = recover
+
+#define LLAMA_TABLES \
+    .keys = keys, .n_keys = QN_COUNT(keys), .tensors = tensors, .n_tensors = QN_COUNT(tensors), .derive = derive
 
 const qn_arch qn_arch_llama = {
     LLAMA_SHAPE,
+    LLAMA_TABLES,
     .label = "Llama (also Yi, SmolLM, TinyLlama)",
     .model_type = "llama",
     .names_biases = true,
@@ -204,9 +243,26 @@ const qn_arch qn_arch_llama = {
 /* In GGUF a Mistral is a Llama: what differs is what its config.json may leave out. */
 const qn_arch qn_arch_mistral = {
     LLAMA_SHAPE,
+    LLAMA_TABLES,
     .label = "Mistral",
     .model_type = "mistral",
     .classes = mistral_classes,
     .defaults = mistral_defaults,
     .n_defaults = QN_COUNT(mistral_defaults),
+};
+
+/* A Mixtral is one, too; its feed-forwards are mixtures. */
+const qn_arch qn_arch_mixtral = {
+    LLAMA_SHAPE,
+    .label = "Mixtral",
+    .model_type = "mixtral",
+    .classes = mixtral_classes,
+    .defaults = mixtral_defaults,
+    .n_defaults = QN_COUNT(mixtral_defaults),
+    .keys = mixtral_keys,
+    .n_keys = QN_COUNT(mixtral_keys),
+    .tensors = mixtral_tensors,
+    .n_tensors = QN_COUNT(mixtral_tensors),
+    .is_mixture = true,
+    .derive = derive_mixtral,
 };

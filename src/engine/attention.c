@@ -110,8 +110,8 @@ static void start_queries(const query_group *g) {
         memcpy(g->scratch->q + i * width, call->q + row * call->stride + head * call->head_dim,
                (size_t)call->head_dim * sizeof *call->q);
         memset(g->scratch->acc + i * width, 0, (size_t)width * sizeof *call->q);
-        g->scratch->max[i] = -INFINITY;
-        g->scratch->sum[i] = 0;
+        g->scratch->max[i] = call->sinks == NULL ? -INFINITY : call->sinks[head];
+        g->scratch->sum[i] = call->sinks == NULL ? 0 : 1;
     }
 }
 

@@ -79,7 +79,8 @@ typedef struct qn_attention {
     uint64_t n_head;
     uint64_t n_head_kv;
     uint64_t head_dim;
-    uint64_t window; /**< tokens seen, the own one among them; 0: all before */
+    const float *sinks; /**< [n_head] a score of nothing, in each head's softmax; NULL: none */
+    uint64_t window;    /**< tokens seen, the own one among them; 0: all before */
     float scale;
     float softcap; /**< 0: none */
 } qn_attention;

@@ -200,8 +200,13 @@ static void activate_portion(void *task, uint64_t first, uint64_t end, unsigned 
     (void)worker;
     for (uint64_t row = first; row < end; row++) {
         const float *up = c->up == NULL ? NULL : c->up + row * c->stride;
-        (c->kind == QN_ACT_SILU ? cpu->kernels->silu : cpu->kernels->gelu)(c->gate + row * c->stride, up, c->n_cols,
-                                                                           c->dst + row * c->dst_stride);
+        const float *gate = c->gate + row * c->stride;
+        float *dst = c->dst + row * c->dst_stride;
+        switch (c->kind) {
+        case QN_ACT_SILU: cpu->kernels->silu(gate, up, c->n_cols, dst); break;
+        case QN_ACT_GELU: cpu->kernels->gelu(gate, up, c->n_cols, dst); break;
+        case QN_ACT_SILU_LIMITED: cpu->kernels->silu_limited(gate, up, c->n_cols, dst); break;
+        }
     }
 }
 

@@ -35,6 +35,7 @@ typedef struct qn_cpu_kernels {
     void (*layer_norm)(const float *x, const float *weight, const float *bias, uint64_t n, float eps, float *dst);
     void (*silu)(const float *gate, const float *up, uint64_t n, float *dst); /**< up may be NULL */
     void (*gelu)(const float *gate, const float *up, uint64_t n, float *dst);
+    void (*silu_limited)(const float *gate, const float *up, uint64_t n, float *dst); /**< up is not NULL */
     void (*add)(float *dst, const float *src, uint64_t n);
     void (*cap)(float *x, uint64_t n, float cap);
     void (*attend)(const qn_tile_step *step);

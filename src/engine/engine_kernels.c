@@ -186,6 +186,30 @@ static void layer_norm(const float *x, const float *weight, const float *bias, u
 DEFINE_GATE(silu, silu_lanes)
 DEFINE_GATE(gelu, gelu_lanes)
 
+/* g = min(gate, 7), u = up held within -7 and 7: g sigmoid(1.702 g) (u + 1). Source: facts/architectures.md 10. */
+INLINE lanes limited_lanes(lanes g, lanes u) {
+    const lanes limit = all(7.0F);
+    g = select_lanes(g > limit, limit, g);
+    u = select_lanes(u > limit, limit, u);
+    u = select_lanes(u < -limit, -limit, u);
+    return g / (all(1.0F) + exp_lanes(-all(1.702F) * g)) * (u + all(1.0F));
+}
+
+static void silu_limited(const float *gate, const float *up, uint64_t n, float *dst) {
+    uint64_t i = 0;
+    for (; i + N_LANES <= n; i += N_LANES) {
+        store(dst + i, limited_lanes(load(gate + i), load(up + i)));
+    }
+    if (i < n) {
+        float g[N_LANES] = {0};
+        float u[N_LANES] = {0};
+        memcpy(g, gate + i, (size_t)(n - i) * sizeof *g);
+        memcpy(u, up + i, (size_t)(n - i) * sizeof *u);
+        store(g, limited_lanes(load(g), load(u)));
+        memcpy(dst + i, g, (size_t)(n - i) * sizeof *g);
+    }
+}
+
 static void add(float *dst, const float *src, uint64_t n) {
     for (uint64_t i = 0; i < n; i++) {
         dst[i] += src[i];
@@ -315,6 +339,7 @@ const qn_cpu_kernels PASTE_VALUES(qn_cpu_kernels, QN_LEVEL) = {
     .layer_norm = layer_norm,
     .silu = silu,
     .gelu = gelu,
+    .silu_limited = silu_limited,
     .add = add,
     .cap = cap,
     .attend = attend,

@@ -2,7 +2,7 @@
 /* graph.c: the table of families' traits, and the graph of one file from it and from its metadata. */
 /*
  * One row a family; a new family that is made of known traits is a new row. Keys that a file leaves out stand for what
- * the row says. Source: facts/architectures.md 0.3, 0.7, 0.8, 1 to 9, 11, 13, 20, 32, 42, and GPT-2's section.
+ * the row says. Source: facts/architectures.md 0.3, 0.7, 0.8, 1 to 11, 13, 20, 32, 42, and GPT-2's section.
  */
 #include "engine/graph.h"
 
@@ -27,9 +27,12 @@ typedef struct traits {
     bool has_post_norms;
     bool has_positions;
     bool is_tied;
-    bool norms_whole_qk;      /* q and k have norms over all their heads at once */
-    bool has_norm_bias;       /* norms have a bias although their mean stays */
-    bool has_scales;          /* may have the keys embedding_scale, residual_scale and logit_scale */
+    bool norms_whole_qk; /* q and k have norms over all their heads at once */
+    bool has_norm_bias;  /* norms have a bias although their mean stays */
+    bool has_scales;     /* may have the keys embedding_scale, residual_scale and logit_scale */
+    bool has_sinks;
+    const char *ffn_norm;     /* NULL: "ffn_norm" */
+    qn_gating gating;         /* where the key is not there; 0: softmax */
     bool may_mix;             /* layers are mixtures where the key expert_count is there */
     bool keeps_expert_sums;   /* weights of the chosen experts are not divided by their sum */
     qn_shared_kind shared;    /* beside the experts, where its width is not 0 */
@@ -69,6 +72,19 @@ static const traits families[] = {
      .may_mix = true,
      .keeps_expert_sums = true,
      .norms_whole_qk = true,
+     .attn_softcap = -1,
+     .final_softcap = -1},
+    {.arch = "gpt-oss",
+     .rope = QN_ROPE_NEOX,
+     .act = QN_ACT_SILU_LIMITED,
+     .may_mix = true,
+     .gating = QN_GATING_SOFTMAX_CHOSEN,
+     .keeps_expert_sums = true,
+     .has_sinks = true,
+     .ffn_norm = "post_attention_norm",
+     .window = 128,
+     .sliding_pattern = 2,
+     .scales_swa = true,
      .attn_softcap = -1,
      .final_softcap = -1},
     {.arch = "phimoe",
@@ -244,7 +260,7 @@ static qn_status read_sizes(reader *r, qn_graph *g, qn_error *err) {
 
 /* How experts are chosen, where it is not as the row says. */
 static qn_status read_gating(reader *r, const traits *t, qn_mixture *m, qn_error *err) {
-    uint64_t gating = QN_GATING_SOFTMAX;
+    uint64_t gating = 0;
     uint64_t n_groups = 0;
     double scale = 1;
     QN_TRY(read_count(r, "expert_gating_func", 0, 255, false, &gating, err));
@@ -256,7 +272,7 @@ static qn_status read_gating(reader *r, const traits *t, qn_mixture *m, qn_error
                        "; one group, and functions 1 (softmax), 2 (sigmoid) and 3 (softmax of the chosen) can be run",
                        r->where, n_groups, gating);
     }
-    m->gating = gating == 0 ? QN_GATING_SOFTMAX : (qn_gating)gating;
+    m->gating = gating != 0 ? (qn_gating)gating : t->gating != 0 ? t->gating : QN_GATING_SOFTMAX;
     m->normalizes = !t->keeps_expert_sums;
     m->scale = scale == 0 ? 1 : (float)scale;
     return QN_OK;
@@ -465,6 +481,8 @@ qn_status qn_graph_read(const char *where, const qn_meta *meta, qn_arena *arena,
                   .norms_whole_qk = t->norms_whole_qk,
                   .has_norm_bias = t->has_norm_bias || t->norm == QN_NORM_LAYER,
                   .has_post_norms = t->has_post_norms,
+                  .has_sinks = t->has_sinks,
+                  .ffn_norm = t->ffn_norm != NULL ? t->ffn_norm : "ffn_norm",
                   .has_positions = t->has_positions,
                   .is_tied = t->is_tied,
                   .rope_kind = t->rope};

@@ -40,7 +40,11 @@ typedef struct qn_mixture {
     qn_shared_kind shared;
 } qn_mixture;
 
-typedef enum qn_activation { QN_ACT_SILU, QN_ACT_GELU /**< tanh form */ } qn_activation;
+typedef enum qn_activation {
+    QN_ACT_SILU,
+    QN_ACT_GELU,        /**< tanh form */
+    QN_ACT_SILU_LIMITED /**< gpt-oss: g = min(gate, 7), u = up within -7 and 7: g sigmoid(1.702 g) (u + 1) */
+} qn_activation;
 
 /** The rotation of one kind of layer. Source: facts/architectures.md 0.7. */
 typedef struct qn_rope {
@@ -71,6 +75,8 @@ typedef struct qn_graph {
     bool norms_whole_qk;  /**< of all heads of q or k at once instead */
     bool has_norm_bias;   /**< of the norms around sub-layers and before the output */
     bool has_post_norms;  /**< norms behind attention and feed-forward, before the residual is added */
+    bool has_sinks;       /**< heads have a score that takes a share of the softmax and gives nothing */
+    const char *ffn_norm; /**< name of the norm before the feed-forward */
     bool has_positions;   /**< learned positions are added to the embedding */
     bool is_tied;         /**< the output matrix is always the embedding */
     float embd_scale;     /**< on embeddings */

@@ -116,6 +116,7 @@ static uint64_t attention(qn_engine *e, uint64_t il, const qn_batch *batch) {
                                .n_head = g->n_head,
                                .n_head_kv = g->n_head_kv,
                                .head_dim = g->head_dim,
+                               .sinks = layer->sinks,
                                .window = is_sliding ? g->window : 0,
                                .scale = g->attn_scale,
                                .softcap = g->attn_softcap};

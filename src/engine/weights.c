@@ -115,8 +115,9 @@ static qn_status check_stack(const finder *f, const char *name, const qn_shape *
                    f->provider->where, name, qn_shape_text(shape, found, sizeof found), n_experts, rows, cols);
 }
 
-static qn_status find_vector(finder *f, const char *name, uint64_t n, presence wanted, const float **out,
-                             qn_error *err) {
+/* A small tensor in float32, [n_rows, n]; a vector where n_rows is 1. */
+static qn_status find_values(finder *f, const char *name, uint64_t n_rows, uint64_t n, presence wanted,
+                             const float **out, qn_error *err) {
     qn_shape shape = {0};
     qn_dtype type = QN_F32;
     const void *bytes = NULL;
@@ -128,18 +129,23 @@ static qn_status find_vector(finder *f, const char *name, uint64_t n, presence w
             : qn_fail(err, QN_E_NOT_FOUND, "%s: tensor '%s' is missing: a model of architecture '%s' has it",
                       f->provider->where, name, f->graph->arch);
     }
-    QN_TRY(check_shape(f, name, &shape, 1, n, err));
-    float *values = qn_arena_array(f->weights->arena, n, sizeof *values);
+    QN_TRY(check_shape(f, name, &shape, n_rows, n, err));
+    float *values = qn_arena_array(f->weights->arena, n_rows * n, sizeof *values);
     if (values == NULL) {
         return qn_fail_nomem(err, name, (size_t)n * sizeof *values);
     }
-    const qn_status status = qn_decode_rows(QN_CPU_SCALAR, type, bytes, 1, n, values, err);
+    const qn_status status = qn_decode_rows(QN_CPU_SCALAR, type, bytes, n_rows, n, values, err);
     if (status != QN_OK) {
         return qn_fail_at(err, status, "%s: tensor '%s'", f->provider->where, name);
     }
-    f->weights->vector_bytes += n * sizeof *values;
+    f->weights->vector_bytes += n_rows * n * sizeof *values;
     *out = values;
     return QN_OK;
+}
+
+static qn_status find_vector(finder *f, const char *name, uint64_t n, presence wanted, const float **out,
+                             qn_error *err) {
+    return find_values(f, name, 1, n, wanted, out, err);
 }
 
 /* @param n_experts 0: no stack; rows: see check_shape() */
@@ -231,6 +237,9 @@ static qn_status find_attention(finder *f, uint64_t i, qn_layer *layer, qn_error
     if (g->has_post_norms) {
         QN_TRY(find_norm(f, i, "post_attention_norm", g->n_embd, &layer->post_attn_norm, err));
     }
+    if (g->has_sinks) {
+        QN_TRY(find_vector(f, name_in_layer(f, i, "attn_sinks", "weight"), g->n_head, NEEDED, &layer->sinks, err));
+    }
     return find_linear(f, i, "attn_output", g->n_embd, q, NEEDED, &layer->output, err);
 }
 
@@ -251,15 +260,17 @@ static qn_status find_mlp(finder *f, uint64_t i, const char *tail, uint64_t n_ff
 
 static qn_status find_stack(finder *f, uint64_t i, const char *part, uint64_t rows, uint64_t cols, presence wanted,
                             qn_weight *out, qn_error *err) {
-    return find_matrices(f, name_in_layer(f, i, part, "weight"), f->graph->mixture.n_expert, rows, cols, wanted, out,
-                         err);
+    const uint64_t n_expert = f->graph->mixture.n_expert;
+    QN_TRY(find_matrices(f, name_in_layer(f, i, part, "weight"), n_expert, rows, cols, wanted, out, err));
+    return out->bytes == NULL
+        ? QN_OK
+        : find_values(f, name_in_layer(f, i, part, "bias"), n_expert, rows, OPTIONAL, &out->bias, err);
 }
 
 static qn_status find_mixture(finder *f, uint64_t i, qn_layer *layer, qn_error *err) {
     const qn_graph *g = f->graph;
     const qn_mixture *m = &g->mixture;
-    QN_TRY(find_factor(f, name_in_layer(f, i, "ffn_gate_inp", "weight"), m->n_expert, g->n_embd, NEEDED, &layer->router,
-                       err));
+    QN_TRY(find_linear(f, i, "ffn_gate_inp", m->n_expert, g->n_embd, NEEDED, &layer->router, err));
     QN_TRY(find_stack(f, i, "ffn_gate_up_exps", 2 * m->n_ff, g->n_embd, OPTIONAL, &layer->experts.up, err));
     if (layer->experts.up.bytes == NULL) {
         QN_TRY(find_stack(f, i, "ffn_gate_exps", m->n_ff, g->n_embd, NEEDED, &layer->experts.gate, err));
@@ -276,7 +287,7 @@ static qn_status find_mixture(finder *f, uint64_t i, qn_layer *layer, qn_error *
 
 static qn_status find_feed_forward(finder *f, uint64_t i, qn_layer *layer, qn_error *err) {
     const qn_graph *g = f->graph;
-    QN_TRY(find_norm(f, i, "ffn_norm", g->n_embd, &layer->ffn_norm, err));
+    QN_TRY(find_norm(f, i, g->ffn_norm, g->n_embd, &layer->ffn_norm, err));
     QN_TRY(qn_graph_is_mixture(g, i) ? find_mixture(f, i, layer, err) : find_mlp(f, i, "", g->n_ff, &layer->mlp, err));
     return g->has_post_norms ? find_norm(f, i, "post_ffw_norm", g->n_embd, &layer->post_ffn_norm, err) : QN_OK;
 }

@@ -36,6 +36,7 @@ typedef struct qn_mlp {
 typedef struct qn_layer {
     qn_norm attn_norm, q_norm, k_norm, post_attn_norm, ffn_norm, post_ffn_norm;
     qn_weight qkv, q, k, v, output;
+    const float *sinks; /**< [n_head] scores; NULL: none */
     qn_mlp mlp;
     qn_weight router;      /**< [n_expert, n_embd] */
     qn_mlp experts;        /**< stacks */

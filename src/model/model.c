@@ -214,7 +214,7 @@ static qn_status fit_vocab(qn_model *model, const qn_model_request *request, con
 qn_status qn_model_new_slots(qn_model *model, const qn_model_request *request, qn_layer_map *layers, qn_slots *slots,
                              qn_error *err) {
     const uint64_t n_layer = qn_hp_count(&model->hparams, QN_HP_N_LAYER);
-    const qn_status status = qn_slots_new(model->arch, n_layer, model->n_adapters, model->arena, slots, err);
+    const qn_status status = qn_slots_new(model->arch, &model->hparams, model->n_adapters, model->arena, slots, err);
     if (status != QN_OK) {
         return qn_fail_at(err, status, "%s", model->path);
     }

@@ -42,7 +42,7 @@ static qn_status add_pair(qn_model *model, const qn_adapter *adapter, const qn_a
     qn_low_rank pair;
     if (!qn_part_match(model->arch, part, ".weight", &match) ||
         match.layer >= qn_hp_count(&model->hparams, QN_HP_N_LAYER)) {
-        return qn_part_unmatched(model->arch, qn_hp_count(&model->hparams, QN_HP_N_LAYER), adapter, part, err);
+        return qn_part_unmatched(model->arch, &model->hparams, adapter, part, err);
     }
     if (model->hparams.is_tied && strcmp(match.rule->gguf, "output.weight") == 0) {
         return qn_fail(err, QN_E_UNSUPPORTED,
@@ -50,6 +50,13 @@ static qn_status add_pair(qn_model *model, const qn_adapter *adapter, const qn_a
                        "matrix for an adapter to change. Merge it instead: --preset merge-quantize, or run the "
                        "base's Hugging Face folder with it",
                        adapter->dir, part->module);
+    }
+    if (qn_rule_is_per_expert(match.rule)) {
+        return qn_fail(
+            err, QN_E_UNSUPPORTED,
+            "%s: changes '%s', one expert of a mixture: in a GGUF file the experts of a layer are one tensor, "
+            "of which an adapter file cannot change a part. Merge it instead: --preset merge-quantize",
+            adapter->dir, part->module);
     }
     const uint64_t n_rows = match.rule->rows == QN_DIM_VOCAB ? 0 : qn_arch_dim(match.rule->rows, &model->hparams, 0);
     QN_TRY(qn_adapter_pair(adapter, part, match.rule, &model->hparams, n_rows,
@@ -65,7 +72,7 @@ static qn_status add_pair(qn_model *model, const qn_adapter *adapter, const qn_a
     if (fold != 1.0) {
         b = qn_recipe_scale(model->arena, b, (float)fold);
     }
-    const char *name = qn_rule_name(model->arena, match.rule->gguf, match.layer);
+    const char *name = qn_rule_name(model->arena, match.rule->gguf, match.layer, 0);
     const char *name_a = name == NULL ? NULL : qn_arena_printf(model->arena, "%s.lora_a", name);
     const char *name_b = name == NULL ? NULL : qn_arena_printf(model->arena, "%s.lora_b", name);
     if (name_a == NULL || name_b == NULL || a == NULL || b == NULL) {

@@ -77,7 +77,7 @@ qn_status qn_model_read_gguf(qn_model *model, const qn_model_request *request, b
     qn_meta_remove(&model->meta, "general.alignment"); /* of the file that was read */
     QN_TRY(qn_model_override(model, request, err));
     QN_TRY(qn_meta_status(&model->meta, err));
-    const qn_arch *arch = qn_arch_by_name(model->arch_name);
+    const qn_arch *arch = qn_arch_of_meta(&model->meta);
     if (arch == NULL) {
         return !needs_arch ? QN_OK
                            : qn_fail(err, QN_E_UNSUPPORTED,
@@ -117,7 +117,10 @@ qn_status qn_model_fill_slots_gguf(const qn_slots *slots, qn_model *model, bool 
         bool is_generated = false;
         qn_slot *slot = qn_arch_match_gguf(model->arch, t->name, &match) ? qn_slots_at(slots, &match) : NULL;
         if (slot != NULL) {
-            slot->base = t;
+            const uint64_t n = qn_rule_is_per_expert(slot->rule) ? slots->n_expert : 1;
+            for (uint64_t e = 0; e < n; e++) { /* those of a stack stand together */
+                slot[e].base = t;
+            }
             continue;
         }
         QN_TRY(is_made(model, t->name, &is_generated, err));
@@ -150,8 +153,8 @@ static qn_status add_merged(const qn_slots *slots, qn_model *model, uint64_t n_v
         const qn_archive_tensor *t = qn_archive_tensor_at(model->archive, i);
         qn_tensor_match match;
         qn_slot *slot = qn_arch_match_gguf(model->arch, t->name, &match) ? qn_slots_at(slots, &match) : NULL;
-        QN_TRY(slot != NULL && qn_slot_is_changed(slot, model) ? qn_slot_build(slots, slot, model, n_vocab, err)
-                                                               : qn_model_add_raw(model, t, t->name, err));
+        QN_TRY(slot != NULL && qn_slot_is_changed(slots, slot, model) ? qn_slot_build(slots, slot, model, n_vocab, err)
+                                                                      : qn_model_add_raw(model, t, t->name, err));
     }
     for (uint64_t i = 0; i < slots->n; i++) {
         if (slots->slots[i].base == NULL) {
@@ -164,8 +167,7 @@ static qn_status add_merged(const qn_slots *slots, qn_model *model, uint64_t n_v
 static qn_status merge(qn_model *model, const qn_model_request *request, qn_error *err) {
     qn_slots slots;
     uint64_t n_vocab = 0;
-    QN_TRY(qn_slots_new(model->arch, qn_hp_count(&model->hparams, QN_HP_N_LAYER), model->n_adapters, model->arena,
-                        &slots, err));
+    QN_TRY(qn_slots_new(model->arch, &model->hparams, model->n_adapters, model->arena, &slots, err));
     slots.base_is_gguf = true;
     QN_TRY(qn_model_fill_slots_gguf(&slots, model, false, err));
     QN_TRY(qn_slots_apply(&slots, model, request->job, err));

@@ -123,7 +123,7 @@ static qn_status add_own(const qn_slots *slots, qn_model *model, uint64_t n_voca
     QN_TRY(make_room(model, n + slots->n, err));
     for (uint64_t i = 0; i < n; i++) {
         const qn_archive_tensor *t = qn_archive_tensor_at(model->archive, i);
-        qn_tensor_match match = {NULL, 0};
+        qn_tensor_match match = {0};
         (void)qn_arch_match(model->arch, t->name, &match); /* all have a place: they were put there */
         const qn_slot *slot = match.rule == NULL ? NULL : qn_slots_at(slots, &match);
         if (slot != NULL && slot->base == t) {
@@ -162,7 +162,7 @@ static qn_status fill_of_folder(qn_model *model, const qn_model_request *request
     QN_TRY(add_own(&slots, model, n_vocab, err));
     qn_model_cut_layers(model, &layers);
     const qn_slot *output = qn_slots_named(&slots, "output.weight");
-    const bool unties = model->hparams.is_tied && output != NULL && qn_slot_is_changed(output, model);
+    const bool unties = model->hparams.is_tied && output != NULL && qn_slot_is_changed(&slots, output, model);
     model->hparams.is_tied = model->hparams.is_tied && !unties;
     return qn_model_list_side_files(model, request, text, &layers, unties, err);
 }

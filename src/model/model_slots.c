@@ -20,36 +20,58 @@ static uint64_t end_of_run(const qn_arch *arch, uint64_t first) {
     return end;
 }
 
-static void add_slot(qn_slots *slots, const qn_tensor_rule *rule, uint64_t layer) {
-    if (rule->presence != QN_DROPPED) {
-        slots->slots[slots->n++] = (qn_slot){.rule = rule, .layer = layer};
+static uint64_t n_experts_of(const qn_slots *slots, const qn_tensor_rule *rule) {
+    return qn_rule_is_per_expert(rule) ? slots->n_expert : 1;
+}
+
+static void add_slots(qn_slots *slots, const qn_tensor_rule *rule, uint64_t layer) {
+    for (uint64_t e = 0; rule->presence != QN_DROPPED && e < n_experts_of(slots, rule); e++) {
+        slots->slots[slots->n++] = (qn_slot){.rule = rule, .layer = layer, .expert = e};
     }
 }
 
-qn_status qn_slots_new(const qn_arch *arch, uint64_t n_layer, uint64_t n_adapters, qn_arena *arena, qn_slots *out,
-                       qn_error *err) {
-    const uint64_t most = arch->n_tensors * (n_layer + 1);
-    if (n_layer > MAX_SLOTS || most > MAX_SLOTS) {
-        return qn_fail(err, QN_E_FORMAT, "config.json: %llu layers are more than quern handles",
-                       (unsigned long long)n_layer);
+/* Slots of rules first to end - 1, which are repeated for all layers or for none. */
+static void add_run(qn_slots *slots, qn_slot_index *index, uint64_t first, uint64_t end, uint64_t n_layers) {
+    const uint64_t start = slots->n;
+    for (uint64_t layer = 0; layer < n_layers; layer++) {
+        for (uint64_t k = first; k < end; k++) {
+            if (layer == 0) {
+                index[k].first = slots->n;
+            }
+            add_slots(slots, &slots->arch->tensors[k], layer);
+        }
     }
-    qn_slots slots = {.arch = arch, .n_layer = n_layer};
+    for (uint64_t k = first; k < end; k++) {
+        index[k].stride = (slots->n - start) / n_layers;
+    }
+}
+
+qn_status qn_slots_new(const qn_arch *arch, const qn_hparams *h, uint64_t n_adapters, qn_arena *arena, qn_slots *out,
+                       qn_error *err) {
+    const uint64_t n_expert = qn_hp_count(h, QN_HP_N_EXPERT);
+    qn_slots slots = {.arch = arch,
+                      .hparams = h,
+                      .n_layer = qn_hp_count(h, QN_HP_N_LAYER),
+                      .n_expert = arch->is_mixture && n_expert > 0 ? n_expert : 1};
+    uint64_t most = 0;
+    for (uint64_t i = 0; i < arch->n_tensors && slots.n_layer <= MAX_SLOTS && slots.n_expert <= MAX_SLOTS; i++) {
+        most += (slots.n_layer + 1) * n_experts_of(&slots, &arch->tensors[i]);
+    }
+    if (most == 0 || most > MAX_SLOTS) {
+        return qn_fail(err, QN_E_FORMAT, "config.json: %llu layers of %llu experts are more than quern handles",
+                       (unsigned long long)slots.n_layer, (unsigned long long)slots.n_expert);
+    }
+    qn_slot_index *index = qn_arena_array(arena, arch->n_tensors, sizeof *index);
     slots.slots = qn_arena_array(arena, most, sizeof *slots.slots);
-    if (slots.slots == NULL) {
+    if (slots.slots == NULL || index == NULL) {
         return qn_fail_nomem(err, "tensor table", (size_t)most * sizeof *slots.slots);
     }
     for (uint64_t i = 0; i < arch->n_tensors;) {
         const uint64_t end = end_of_run(arch, i);
-        for (uint64_t layer = 0; end > i && layer < n_layer; layer++) {
-            for (uint64_t k = i; k < end; k++) {
-                add_slot(&slots, &arch->tensors[k], layer);
-            }
-        }
-        if (end == i) {
-            add_slot(&slots, &arch->tensors[i], 0);
-        }
+        add_run(&slots, index, i, end == i ? i + 1 : end, end == i ? 1 : slots.n_layer);
         i = end == i ? i + 1 : end;
     }
+    slots.index = index;
     for (uint64_t i = 0; n_adapters > 0 && i < slots.n; i++) {
         slots.slots[i].changes = qn_arena_array(arena, n_adapters, sizeof *slots.slots[i].changes);
         if (slots.slots[i].changes == NULL) {
@@ -61,12 +83,12 @@ qn_status qn_slots_new(const qn_arch *arch, uint64_t n_layer, uint64_t n_adapter
 }
 
 qn_slot *qn_slots_at(const qn_slots *slots, const qn_tensor_match *match) {
-    for (uint64_t i = 0; i < slots->n; i++) {
-        if (slots->slots[i].rule == match->rule && slots->slots[i].layer == match->layer) {
-            return &slots->slots[i];
-        }
+    const uint64_t n_layers = qn_rule_is_per_layer(match->rule) ? slots->n_layer : 1;
+    const qn_slot_index *index = &slots->index[match->rule - slots->arch->tensors];
+    if (match->layer >= n_layers || match->expert >= n_experts_of(slots, match->rule)) {
+        return NULL;
     }
-    return NULL;
+    return &slots->slots[index->first + match->layer * index->stride + match->expert];
 }
 
 qn_slot *qn_slots_named(const qn_slots *slots, const char *gguf) {
@@ -85,6 +107,39 @@ const qn_archive_tensor *qn_slot_source(const qn_slot *slot) {
     return slot->base != NULL ? slot->base : slot->tied;
 }
 
+static qn_status put_base(const qn_slots *slots, const qn_tensor_match *match, const qn_archive_tensor *t,
+                          uint64_t part, const char *where, qn_error *err) {
+    qn_slot *slot = qn_slots_at(slots, match);
+    if (slot == NULL) {
+        return qn_fail(err, QN_E_FORMAT,
+                       "%s: tensor '%s' is of layer %llu, expert %llu, but config.json says there are %llu layers of "
+                       "%llu experts",
+                       where, t->name, (unsigned long long)match->layer, (unsigned long long)match->expert,
+                       (unsigned long long)slots->n_layer, (unsigned long long)slots->n_expert);
+    }
+    if (slot->base != NULL) {
+        return qn_fail(err, QN_E_FORMAT, "%s: tensors '%s' and '%s' are the same part of the model", where,
+                       slot->base->name, t->name);
+    }
+    slot->base = t;
+    slot->fused = match->fused;
+    slot->part = part;
+    return QN_OK;
+}
+
+/* A tensor that is all experts of a layer, or several parts. */
+static qn_status put_fused(const qn_slots *slots, const qn_tensor_match *found, const qn_archive_tensor *t,
+                           const char *where, qn_error *err) {
+    qn_tensor_match match = *found;
+    for (uint64_t part = 0; part < QN_MAX_PARTS && found->fused->parts[part] != NULL; part++) {
+        match.rule = qn_arch_rule(slots->arch, found->fused->parts[part]);
+        for (match.expert = 0; match.expert < n_experts_of(slots, match.rule); match.expert++) {
+            QN_TRY(put_base(slots, &match, t, part, where, err));
+        }
+    }
+    return QN_OK;
+}
+
 qn_status qn_slots_fill(const qn_slots *slots, const qn_archive *archive, const char *where, qn_error *err) {
     for (uint64_t i = 0; i < qn_archive_n_tensors(archive); i++) {
         const qn_archive_tensor *t = qn_archive_tensor_at(archive, i);
@@ -95,50 +150,97 @@ qn_status qn_slots_fill(const qn_slots *slots, const qn_archive *archive, const 
                            "family, or of a variant quern does not know",
                            where, t->name, slots->arch->name);
         }
-        if (match.rule == NULL) {
-            continue;
+        if (match.rule != NULL) {
+            QN_TRY(match.fused != NULL ? put_fused(slots, &match, t, where, err)
+                                       : put_base(slots, &match, t, 0, where, err));
         }
-        qn_slot *slot = qn_slots_at(slots, &match);
-        if (slot == NULL) {
-            return qn_fail(err, QN_E_FORMAT,
-                           "%s: tensor '%s' is of layer %llu, but config.json says there are %llu layers", where,
-                           t->name, (unsigned long long)match.layer, (unsigned long long)slots->n_layer);
-        }
-        if (slot->base != NULL) {
-            return qn_fail(err, QN_E_FORMAT, "%s: tensors '%s' and '%s' are the same part of the model", where,
-                           slot->base->name, t->name);
-        }
-        slot->base = t;
     }
     return QN_OK;
 }
 
-/* The shape a checkpoint has for a rule: GGUF's, turned where the checkpoint stores it turned. */
-static void expected_shape(const qn_tensor_rule *rule, bool is_gguf, const qn_hparams *h, uint64_t n_vocab,
-                           uint64_t *rows, uint64_t *cols) {
-    const uint64_t r = qn_arch_dim(rule->rows, h, n_vocab);
-    const uint64_t c = qn_arch_dim(rule->cols, h, n_vocab);
-    const bool is_turned = rule->transform == QN_TRANSPOSE && !is_gguf;
-    *rows = is_turned ? c : r;
-    *cols = is_turned ? r : c;
+/* ---- groups ---- */
+
+static uint64_t n_parts_of(const qn_fused_rule *fused) {
+    uint64_t n = 1;
+    while (fused != NULL && n < QN_MAX_PARTS && fused->parts[n] != NULL) {
+        n++;
+    }
+    return n;
 }
 
-static qn_status check_shape(const qn_slot *slot, bool base_is_gguf, const qn_model *model, uint64_t n_vocab,
+static const qn_fused_rule *only_layout(const qn_arch *arch, const qn_tensor_rule *rule, uint64_t *part) {
+    for (size_t i = 0; i < arch->n_fused; i++) {
+        for (*part = 0; *part < QN_MAX_PARTS && arch->fused[i].parts[*part] != NULL; (*part)++) {
+            if (arch->fused[i].is_only && strcmp(arch->fused[i].parts[*part], rule->gguf) == 0) {
+                return &arch->fused[i];
+            }
+        }
+    }
+    *part = 0;
+    return NULL;
+}
+
+qn_slot_group qn_slots_group(const qn_slots *slots, const qn_slot *slot) {
+    uint64_t part = slot->part;
+    qn_slot_group group = {.n_experts = 1, .n_parts = 1};
+    if (slots->wants_hf) {
+        group.fused = slots->base_is_gguf ? only_layout(slots->arch, slot->rule, &part) : slot->fused;
+    }
+    if (group.fused != NULL || !slots->wants_hf) {
+        group.n_experts = n_experts_of(slots, slot->rule);
+    }
+    group.n_parts = n_parts_of(group.fused);
+    group.is_first = group.n_experts * group.n_parts == 1 || (slot->expert == 0 && (group.fused == NULL || part == 0));
+    return group;
+}
+
+const qn_slot *qn_slots_member(const qn_slots *slots, const qn_slot *slot, const qn_slot_group *group, uint64_t i) {
+    qn_tensor_match match = {.rule = slot->rule, .layer = slot->layer};
+    if (group->n_experts * group->n_parts == 1) {
+        return slot;
+    }
+    match.expert = i / group->n_parts;
+    if (group->fused != NULL) {
+        match.rule = qn_arch_rule(slots->arch, group->fused->parts[i % group->n_parts]);
+    }
+    return qn_slots_at(slots, &match);
+}
+
+/* ---- checks ---- */
+
+/* The shape that the tensor has which a slot is of: GGUF's, turned where the checkpoint stores it turned. */
+static qn_shape expected_shape(const qn_slots *slots, const qn_slot *slot, const qn_hparams *h, uint64_t n_vocab) {
+    const qn_tensor_rule *rule = slot->rule;
+    const qn_archive_tensor *t = qn_slot_source(slot);
+    const bool is_gguf = slots->base_is_gguf && slot->replaced == NULL;
+    const bool is_fused = t == slot->base && slot->fused != NULL;
+    const bool is_turned = rule->transform == QN_TRANSPOSE && !is_gguf;
+    const uint64_t rows = qn_arch_dim(rule->rows, h, n_vocab) * (is_fused ? n_parts_of(slot->fused) : 1);
+    const uint64_t cols = qn_arch_dim(rule->cols, h, n_vocab);
+    if (rule->rows == QN_DIM_NONE || (rule->rows == QN_DIM_ONE && is_gguf)) {
+        return (qn_shape){1, {cols}};
+    }
+    if (qn_rule_is_per_expert(rule) && (is_gguf || is_fused)) {
+        return (qn_shape){3, {slots->n_expert, rows, cols}};
+    }
+    return (qn_shape){2, {is_turned ? cols : rows, is_turned ? rows : cols}};
+}
+
+static qn_status check_shape(const qn_slots *slots, const qn_slot *slot, const qn_model *model, uint64_t n_vocab,
                              qn_error *err) {
     const qn_archive_tensor *t = qn_slot_source(slot);
-    const bool is_gguf = base_is_gguf && slot->replaced == NULL;
-    uint64_t rows = 0;
-    uint64_t cols = 0;
-    expected_shape(slot->rule, is_gguf, &model->hparams, n_vocab, &rows, &cols);
-    const uint32_t n_dims = slot->rule->rows == QN_DIM_NONE ? 1 : 2;
-    if (t->shape.n_dims == n_dims && qn_shape_rows(&t->shape) == rows && qn_shape_cols(&t->shape) == cols) {
+    const qn_shape shape = expected_shape(slots, slot, &model->hparams, n_vocab);
+    bool is_same = t->shape.n_dims == shape.n_dims;
+    for (uint32_t i = 0; is_same && i < shape.n_dims; i++) {
+        is_same = t->shape.dims[i] == shape.dims[i];
+    }
+    if (is_same) {
         return QN_OK;
     }
     char found[128];
     char expected[64] = "";
-    const qn_shape shape = {n_dims, {n_dims == 1 ? cols : rows, cols}};
     return qn_fail(err, QN_E_SHAPE, "%s: tensor '%s' has shape %s; %s calls for %s", qn_file_path(t->file), t->name,
-                   qn_shape_text(&t->shape, found, sizeof found), base_is_gguf ? "its metadata" : "config.json",
+                   qn_shape_text(&t->shape, found, sizeof found), slots->base_is_gguf ? "its metadata" : "config.json",
                    qn_shape_text(&shape, expected, sizeof expected));
 }
 
@@ -158,14 +260,16 @@ qn_status qn_slots_check(const qn_slots *slots, const qn_model *model, uint64_t 
     for (uint64_t i = 0; i < slots->n; i++) {
         const qn_slot *slot = &slots->slots[i];
         const qn_archive_tensor *t = qn_slot_source(slot);
-        if (t == NULL && (slot->rule->presence == QN_REQUIRED || is_changed_matrix(slot, model->n_adapters))) {
+        const bool is_of_stack = slots->base_is_gguf && slot->expert > 0; /* the first tells of the tensor */
+        if (t == NULL && !is_of_stack &&
+            (slot->rule->presence == QN_REQUIRED || is_changed_matrix(slot, model->n_adapters))) {
             if (n_missing++ < 5) {
                 const char *name = qn_rule_name(model->arena, slots->base_is_gguf ? slot->rule->gguf : slot->rule->hf,
-                                                slot->layer);
+                                                slot->layer, slot->expert);
                 qn_buffer_printf(&missing, "%s'%s'", n_missing == 1 ? "" : ", ", name == NULL ? "?" : name);
             }
         }
-        qn_status status = t == NULL ? QN_OK : check_shape(slot, slots->base_is_gguf, model, n_vocab, err);
+        qn_status status = t == NULL ? QN_OK : check_shape(slots, slot, model, n_vocab, err);
         if (status != QN_OK) {
             qn_buffer_clear(&missing);
             return status;
@@ -190,19 +294,19 @@ bool qn_part_match(const qn_arch *arch, const qn_adapter_part *part, const char 
     }
     memcpy(name, part->module, n);
     memcpy(name + n, tail, strlen(tail) + 1);
-    return qn_arch_match(arch, name, out) && out->rule != NULL;
+    return qn_arch_match(arch, name, out) && out->rule != NULL && out->fused == NULL;
 }
 
-qn_status qn_part_unmatched(const qn_arch *arch, uint64_t n_layer, const qn_adapter *adapter,
+qn_status qn_part_unmatched(const qn_arch *arch, const qn_hparams *h, const qn_adapter *adapter,
                             const qn_adapter_part *part, qn_error *err) {
     qn_slots slots;
-    QN_TRY(qn_slots_new(arch, n_layer, 0, adapter->arena, &slots, err));
+    QN_TRY(qn_slots_new(arch, h, 0, adapter->arena, &slots, err));
     const char **names = qn_arena_array(adapter->arena, slots.n, sizeof *names);
     const char *near[3];
     char text[640] = "";
     size_t n_near = 0;
     for (uint64_t i = 0; names != NULL && i < slots.n; i++) {
-        char *name = qn_rule_name(adapter->arena, slots.slots[i].rule->hf, slots.slots[i].layer);
+        char *name = qn_rule_name(adapter->arena, slots.slots[i].rule->hf, slots.slots[i].layer, slots.slots[i].expert);
         char *dot = name == NULL ? NULL : strrchr(name, '.');
         if (dot == NULL) {
             return qn_fail_nomem(err, adapter->dir, 0);
@@ -224,5 +328,6 @@ qn_status qn_part_unmatched(const qn_arch *arch, uint64_t n_layer, const qn_adap
         err, QN_E_FORMAT,
         "%s: tensor '%s' changes module '%s', which the base model (%s, %llu layers) does not have%s. Nothing "
         "was merged: is this the base the adapter was trained on?",
-        adapter->dir, t == NULL ? part->module : t->name, part->module, arch->name, (unsigned long long)n_layer, text);
+        adapter->dir, t == NULL ? part->module : t->name, part->module, arch->name, (unsigned long long)slots.n_layer,
+        text);
 }

@@ -12,7 +12,7 @@ static qn_status find_slot(const qn_slots *slots, const qn_adapter *adapter, con
                            const char *tail, qn_slot **out, qn_error *err) {
     qn_tensor_match match;
     *out = qn_part_match(slots->arch, part, tail, &match) ? qn_slots_at(slots, &match) : NULL;
-    return *out != NULL ? QN_OK : qn_part_unmatched(slots->arch, slots->n_layer, adapter, part, err);
+    return *out != NULL ? QN_OK : qn_part_unmatched(slots->arch, slots->hparams, adapter, part, err);
 }
 
 /* Notes an adapter's whole tensor as the source of a slot. Low-rank changes of earlier adapters are lost with it. */
@@ -85,8 +85,14 @@ static bool is_changed(const qn_slot *slot, const qn_model *model) {
     return false;
 }
 
-bool qn_slot_is_changed(const qn_slot *slot, const qn_model *model) {
-    return slot->replaced != NULL || is_changed(slot, model);
+bool qn_slot_is_changed(const qn_slots *slots, const qn_slot *slot, const qn_model *model) {
+    const qn_slot_group group = qn_slots_group(slots, slot);
+    bool is = false;
+    for (uint64_t i = 0; !is && i < group.n_experts * group.n_parts; i++) {
+        const qn_slot *member = qn_slots_member(slots, slot, &group, i);
+        is = member->replaced != NULL || is_changed(member, model);
+    }
+    return is;
 }
 
 /* An output matrix of its own exists when the model is untied, or when an adapter trained it. */
@@ -110,7 +116,7 @@ static void untie_output(const qn_slots *slots, const qn_model *model, qn_job *j
     if (is_changed(output, model)) {
         output->tied = embed->base;
     }
-    if (qn_slot_is_changed(output, model)) {
+    if (qn_slot_is_changed(slots, output, model)) {
         qn_job_note(job, "lm_head was trained by an adapter: the output matrix is untied from the embedding");
     }
 }
@@ -127,6 +133,21 @@ qn_status qn_slots_apply(const qn_slots *slots, const qn_model *model, qn_job *j
 
 static const qn_recipe *bytes_of(qn_arena *arena, const qn_archive_tensor *t) {
     return qn_recipe_bytes(arena, t->file, t->file_off, t->type, qn_shape_rows(&t->shape), qn_shape_cols(&t->shape));
+}
+
+/* The slot's rows of its source. */
+static const qn_recipe *source_of(const qn_slots *slots, const qn_slot *slot, const qn_model *model) {
+    const qn_archive_tensor *t = qn_slot_source(slot);
+    const uint64_t n_rows = qn_arch_dim(slot->rule->rows, &model->hparams, 0);
+    const qn_recipe *all = bytes_of(model->arena, t);
+    uint64_t at = slot->expert;
+    if (t != slot->base || (slot->fused == NULL && !(slots->base_is_gguf && qn_rule_is_per_expert(slot->rule)))) {
+        return all;
+    }
+    for (uint64_t part = 1; slot->fused != NULL && part < QN_MAX_PARTS && slot->fused->parts[part] != NULL; part++) {
+        at += slot->expert;
+    }
+    return qn_recipe_slice(model->arena, all, (at + slot->part) * n_rows, n_rows);
 }
 
 /* Adds one adapter's low-rank change to a weight. */
@@ -197,7 +218,7 @@ static qn_status slot_recipe(const qn_slots *slots, const qn_slot *slot, qn_mode
         rule.transform = QN_AS_IS;
     }
     const qn_recipe *recipe = source == NULL ? zeros(slot, model, n_vocab) /* a bias that only the adapter has */
-                                             : bytes_of(model->arena, source);
+                                             : source_of(slots, slot, model);
     if (source != NULL && !is_gguf) {
         recipe = qn_arch_transform(rule.transform, &model->hparams, model->arena, recipe);
     }
@@ -215,60 +236,97 @@ static qn_status slot_recipe(const qn_slots *slots, const qn_slot *slot, qn_mode
     return recipe == NULL ? qn_fail_nomem(err, rule.hf, 0) : QN_OK;
 }
 
-/* The checkpoint's own name with another layer in it; NULL when memory is short. */
-static const char *renumbered(qn_arena *arena, const char *name, const qn_tensor_rule *rule, uint64_t layer) {
-    const char *tail = strchr(rule->hf, '%');
+/* The checkpoint's own name, which is that of a pattern, with another layer in it; NULL when memory is short. */
+static const char *renumbered(qn_arena *arena, const char *name, const char *pattern, uint64_t layer, uint64_t expert) {
+    const char *at = strchr(pattern, '%');
+    const char *tail = at == NULL ? NULL : qn_rule_name(arena, at + 1, layer, expert);
     if (tail == NULL) {
-        return name;
+        return at == NULL ? name : NULL;
     }
-    size_t n = strlen(name) - strlen(tail + 1);
+    size_t n = strlen(name) - strlen(tail);
     while (n > 0 && name[n - 1] >= '0' && name[n - 1] <= '9') {
         n--;
     }
-    return qn_arena_printf(arena, "%.*s%llu%s", (int)n, name, (unsigned long long)layer, tail + 1);
+    return qn_arena_printf(arena, "%.*s%llu%s", (int)n, name, (unsigned long long)layer, tail);
 }
 
 /* Names follow the checkpoint, which may have parts before or within those of the table ("language_model."). */
-static const char *slot_name(const qn_slots *slots, const qn_slot *slot, uint64_t layer, qn_arena *arena) {
+static const char *slot_name(const qn_slots *slots, const qn_slot *slot, const qn_fused_rule *fused, uint64_t layer,
+                             qn_arena *arena) {
+    const char *hf = fused != NULL ? fused->hf : slot->rule->hf;
     if (!slots->wants_hf) {
-        return qn_rule_name(arena, slot->rule->gguf, layer);
+        return qn_rule_name(arena, slot->rule->gguf, layer, 0);
     }
     if (slots->base_is_gguf || (slot->base == NULL && slot->tied == NULL)) {
-        return qn_rule_name(arena, slot->rule->hf, layer);
+        return qn_rule_name(arena, hf, layer, slot->expert);
     }
     if (slot->base != NULL) {
-        return renumbered(arena, slot->base->name, slot->rule, layer);
+        return renumbered(arena, slot->base->name, hf, layer, slot->expert);
     }
     const char *at = strstr(slot->tied->name, "model.embed_tokens."); /* what stands before it, before lm_head too */
     const size_t n = at == NULL || strncmp(slot->tied->name, "model.", 6) == 0 ? 0 : (size_t)(at - slot->tied->name);
-    return qn_arena_printf(arena, "%.*s%s", (int)n, slot->tied->name, slot->rule->hf);
+    return qn_arena_printf(arena, "%.*s%s", (int)n, slot->tied->name, hf);
+}
+
+/* The values of a group of slots, one below the other; NULL when there are none. */
+static qn_status group_recipe(const qn_slots *slots, const qn_slot *slot, const qn_slot_group *group, qn_model *model,
+                              uint64_t n_vocab, const qn_recipe **out, qn_error *err) {
+    const uint64_t n = group->n_experts * group->n_parts;
+    uint64_t n_found = 0;
+    if (n == 1) {
+        return slot_recipe(slots, slot, model, n_vocab, out, err);
+    }
+    const qn_recipe **parts = qn_arena_array(model->arena, n, sizeof *parts);
+    for (uint64_t i = 0; parts != NULL && i < n; i++) {
+        QN_TRY(slot_recipe(slots, qn_slots_member(slots, slot, group, i), model, n_vocab, &parts[i], err));
+        n_found += parts[i] != NULL;
+    }
+    if (n_found != 0 && n_found != n) {
+        return qn_fail(err, QN_E_NOT_FOUND, "%s: of the %llu tensors of '%s' in layer %llu, %llu are missing",
+                       model->path, (unsigned long long)n, slot->rule->hf, (unsigned long long)slot->layer,
+                       (unsigned long long)(n - n_found));
+    }
+    *out = n_found == 0 ? NULL : qn_recipe_concat(model->arena, parts, n);
+    return parts == NULL || (*out == NULL && n_found > 0) ? qn_fail_nomem(err, slot->rule->hf, 0) : QN_OK;
+}
+
+static qn_shape group_shape(const qn_slots *slots, const qn_slot *slot, const qn_slot_group *group,
+                            const qn_recipe *recipe) {
+    const uint64_t rows = qn_recipe_rows(recipe);
+    const uint64_t cols = qn_recipe_cols(recipe);
+    if (slot->rule->rows == QN_DIM_NONE || (slot->rule->rows == QN_DIM_ONE && !slots->wants_hf)) {
+        return (qn_shape){1, {cols}};
+    }
+    if (qn_rule_is_per_expert(slot->rule) && (group->fused != NULL || !slots->wants_hf)) {
+        return (qn_shape){3, {group->n_experts, rows / group->n_experts, cols}};
+    }
+    return (qn_shape){2, {rows, cols}};
 }
 
 qn_status qn_slot_build(const qn_slots *slots, const qn_slot *slot, qn_model *model, uint64_t n_vocab, qn_error *err) {
     const qn_archive_tensor *source = qn_slot_source(slot);
+    const qn_slot_group group = qn_slots_group(slots, slot);
     const qn_recipe *recipe = NULL;
     uint64_t layer = slot->layer;
     if (slots->layers != NULL && qn_rule_is_per_layer(slot->rule)) {
         layer = slots->layers->to[layer];
     }
-    if (layer == QN_LAYER_DROPPED) {
+    if (layer == QN_LAYER_DROPPED || !group.is_first) {
         return QN_OK;
     }
-    QN_TRY(slot_recipe(slots, slot, model, n_vocab, &recipe, err));
+    QN_TRY(group_recipe(slots, slot, &group, model, n_vocab, &recipe, err));
     if (recipe == NULL) {
         return QN_OK;
     }
     qn_model_tensor *t = &model->tensors[model->n_tensors];
-    *t = (qn_model_tensor){.name = slot_name(slots, slot, layer, model->arena)};
+    *t = (qn_model_tensor){.name = slot_name(slots, slot, group.fused, layer, model->arena)};
     t->source = source == NULL ? "generated" : source->name;
     if (t->name == NULL) {
         return qn_fail_nomem(err, slot->rule->gguf, 0);
     }
     t->recipe = recipe;
-    t->is_merged = qn_slot_is_changed(slot, model);
-    t->shape.n_dims = slot->rule->rows == QN_DIM_NONE ? 1 : 2;
-    t->shape.dims[0] = t->shape.n_dims == 1 ? qn_recipe_cols(recipe) : qn_recipe_rows(recipe);
-    t->shape.dims[1] = t->shape.n_dims == 1 ? 0 : qn_recipe_cols(recipe);
+    t->is_merged = qn_slot_is_changed(slots, slot, model);
+    t->shape = group_shape(slots, slot, &group, recipe);
     model->n_tensors++;
     model->n_weights += qn_recipe_rows(recipe) * qn_recipe_cols(recipe);
     return QN_OK;

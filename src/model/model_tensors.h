@@ -5,11 +5,14 @@
 
 #include "model/model.h"
 
-/** One place of the family's table: a rule at a layer, with all that was found for it. */
+/** One place of the family's table: a rule at a layer and an expert, with all that was found for it. */
 typedef struct qn_slot {
     const qn_tensor_rule *rule;
     uint64_t layer;
-    const qn_archive_tensor *base;     /**< the checkpoint's tensor; NULL */
+    uint64_t expert;                   /**< 0 for rules that have none */
+    const qn_archive_tensor *base;     /**< the checkpoint's tensor, or one that holds this one among others; NULL */
+    const qn_fused_rule *fused;        /**< how base holds it; NULL where base is it, or a stack of GGUF's */
+    uint64_t part;                     /**< of the fused tensor */
     const qn_archive_tensor *replaced; /**< an adapter's whole tensor in its stead; NULL */
     const qn_archive_tensor *tied;     /**< the embedding, for an output matrix that only an adapter gives life to */
     uint64_t first_adapter;            /**< adapters before this one do not count: the tensor was replaced after them */
@@ -25,22 +28,34 @@ typedef struct qn_layer_map {
     const uint64_t *to; /**< [n_layer] new number; QN_LAYER_DROPPED */
 } qn_layer_map;
 
+/** Where the slots of a rule stand: layer after layer, within one expert after expert. */
+typedef struct qn_slot_index {
+    uint64_t first;
+    uint64_t stride; /**< from layer to layer */
+} qn_slot_index;
+
 /** All slots of a model, in the order of the file. */
 typedef struct qn_slots {
     qn_slot *slots;
     uint64_t n;
     uint64_t n_layer;
+    uint64_t n_expert;          /**< 1 for a family without */
+    const qn_slot_index *index; /**< [n_tensors] of the family */
     const qn_arch *arch;
+    const qn_hparams *hparams;
     bool base_is_gguf;          /**< base tensors have GGUF's names and order; else the checkpoint's */
     bool wants_hf;              /**< the model is to have the checkpoint's names and order; else GGUF's */
     const qn_layer_map *layers; /**< which layers stay; NULL: all, under their numbers */
 } qn_slots;
 
-/** Makes the empty slots of a family with n_layer layers, with room for the changes of n_adapters. */
-QN_NODISCARD qn_status qn_slots_new(const qn_arch *arch, uint64_t n_layer, uint64_t n_adapters, qn_arena *arena,
+/**
+ * Makes the empty slots of a family with a model's layers and experts, with room for the changes of n_adapters.
+ * @param h outlives the slots
+ */
+QN_NODISCARD qn_status qn_slots_new(const qn_arch *arch, const qn_hparams *h, uint64_t n_adapters, qn_arena *arena,
                                     qn_slots *out, qn_error *err);
 
-/** The slot of a match; NULL when its layer does not exist. */
+/** The slot of a match; NULL when its layer or expert does not exist. */
 qn_slot *qn_slots_at(const qn_slots *slots, const qn_tensor_match *match);
 
 /** The slot whose GGUF name is given, outside layers; NULL when the family has none. */
@@ -65,12 +80,26 @@ QN_NODISCARD qn_status qn_slots_check(const qn_slots *slots, const qn_model *mod
 /** Builds model->tensors from the slots. @param n_vocab rows to keep of tensors with vocabulary rows */
 QN_NODISCARD qn_status qn_slots_build(const qn_slots *slots, qn_model *model, uint64_t n_vocab, qn_error *err);
 
-/** Whether an adapter changes or replaces the slot's tensor. */
-bool qn_slot_is_changed(const qn_slot *slot, const qn_model *model);
+/** The slots whose values make one tensor of the model: a stack of experts, a fused tensor, or the slot alone. */
+typedef struct qn_slot_group {
+    const qn_fused_rule *fused; /**< NULL: no fused tensor */
+    uint64_t n_experts;
+    uint64_t n_parts;
+    bool is_first; /**< the slot is the group's first */
+} qn_slot_group;
+
+/** The group that a slot belongs to. */
+qn_slot_group qn_slots_group(const qn_slots *slots, const qn_slot *slot);
+
+/** Slot i of a slot's group: expert after expert, within one part after part. */
+const qn_slot *qn_slots_member(const qn_slots *slots, const qn_slot *slot, const qn_slot_group *group, uint64_t i);
+
+/** Whether an adapter changes or replaces the tensor that the slot is of. */
+bool qn_slot_is_changed(const qn_slots *slots, const qn_slot *slot, const qn_model *model);
 
 /**
- * Adds the slot's tensor to model->tensors, where there must be room; an empty slot, or one of a layer left out, adds
- * nothing.
+ * Adds the tensor that the slot is the first of to model->tensors, where there must be room; another slot, an empty
+ * one, or one of a layer left out, adds nothing.
  */
 QN_NODISCARD qn_status qn_slot_build(const qn_slots *slots, const qn_slot *slot, qn_model *model, uint64_t n_vocab,
                                      qn_error *err);
@@ -79,7 +108,7 @@ QN_NODISCARD qn_status qn_slot_build(const qn_slots *slots, const qn_slot *slot,
 bool qn_part_match(const qn_arch *arch, const qn_adapter_part *part, const char *tail, qn_tensor_match *out);
 
 /** QN_E_FORMAT for an adapter part that matches nothing, with the nearest module names of the family. */
-qn_status qn_part_unmatched(const qn_arch *arch, uint64_t n_layer, const qn_adapter *adapter,
+qn_status qn_part_unmatched(const qn_arch *arch, const qn_hparams *h, const qn_adapter *adapter,
                             const qn_adapter_part *part, qn_error *err);
 
 #endif

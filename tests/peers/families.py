@@ -33,6 +33,31 @@ def gpt2_shapes(config):
     return shapes
 
 
+def n_experts(config):
+    return config.get("num_local_experts") or config.get("num_experts") or 0
+
+
+def _mixture_shapes(config):
+    """The feed-forward of a layer that is a mixture of experts."""
+    kind, width = config["model_type"], config["hidden_size"]
+    if kind == "mixtral":
+        prefix, (gate, up, down) = "block_sparse_moe.", ("w1", "w3", "w2")
+    else:
+        prefix, (gate, up, down) = "mlp.", ("gate_proj", "up_proj", "down_proj")
+    inner = config.get("moe_intermediate_size", config["intermediate_size"])
+    shapes = {prefix + "gate.weight": (n_experts(config), width)}
+    for expert in range(n_experts(config)):
+        name = f"{prefix}experts.{expert}."
+        shapes |= {f"{name}{gate}.weight": (inner, width), f"{name}{up}.weight": (inner, width),
+                   f"{name}{down}.weight": (width, inner)}
+    shared = config.get("shared_expert_intermediate_size")
+    if shared:
+        shapes |= {"mlp.shared_expert_gate.weight": (1, width), "mlp.shared_expert.gate_proj.weight": (shared, width),
+                   "mlp.shared_expert.up_proj.weight": (shared, width),
+                   "mlp.shared_expert.down_proj.weight": (width, shared)}
+    return shapes
+
+
 def _layer_shapes(config, prefix):
     kind, width, inner, d = config["model_type"], config["hidden_size"], config["intermediate_size"], head_size(config)
     q, kv = config["num_attention_heads"] * d, config["num_key_value_heads"] * d
@@ -44,11 +69,13 @@ def _layer_shapes(config, prefix):
                   "mlp.up_proj.weight": (inner, width)}
     shapes |= {"self_attn.o_proj.weight": (width, q), "mlp.down_proj.weight": (width, inner),
                "input_layernorm.weight": (width,), "post_attention_layernorm.weight": (width,)}
+    if n_experts(config):
+        shapes = {name: shape for name, shape in shapes.items() if "mlp." not in name} | _mixture_shapes(config)
     if kind in ("gemma2", "gemma3_text"):
         shapes |= {"pre_feedforward_layernorm.weight": (width,), "post_feedforward_layernorm.weight": (width,)}
-    if kind in ("qwen3", "gemma3_text"):
+    if kind in ("qwen3", "qwen3_moe", "gemma3_text"):
         shapes |= {"self_attn.q_norm.weight": (d,), "self_attn.k_norm.weight": (d,)}
-    biased = {"qwen2": ["self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"]}.get(kind, [])
+    biased = [f"self_attn.{part}_proj" for part in "qkv"] if kind in ("qwen2", "qwen2_moe") else []
     if config.get("attention_bias"):
         biased = [f"self_attn.{part}_proj" for part in "qkvo"]
     if config.get("mlp_bias"):
@@ -84,7 +111,7 @@ def random_weights(config, seed):
         elif "embed_tokens" in name or "wte" in name or "wpe" in name:
             x *= 0.25 if is_gemma else 0.7
         else:
-            sharp = any(part in name for part in ("q_proj", "k_proj", "qkv_proj", "c_attn"))
+            sharp = any(part in name for part in ("q_proj", "k_proj", "qkv_proj", "c_attn", ".gate.weight"))
             small = config["model_type"] == "gemma" and "down_proj" in name  # for GELU's rounding, too
             x *= (1.6 if sharp else 0.3 if small else 1.0) / math.sqrt(shape[0] if is_gpt2 else shape[1])
         weights[name] = x.astype(np.float32)
@@ -128,6 +155,18 @@ class Family:
     def logits(self, off=(), n_ctx=None):
         return forward(self.config, self.weights, self.prompt, off, n_ctx or self.n_ctx)
 
+    @property
+    def fused_weights(self):
+        """The weights with each layer's experts as two tensors, as newer transformers keep them."""
+        weights = {name: x for name, x in self.weights.items() if ".experts." not in name}
+        for layer in range(self.config["num_hidden_layers"]):
+            prefix = f"model.layers.{layer}.mlp.experts."
+            gate, up, down = (np.stack([self.weights[f"{prefix}{e}.{part}.weight"]
+                                        for e in range(n_experts(self.config))])
+                              for part in ("gate_proj", "up_proj", "down_proj"))
+            weights |= {prefix + "gate_up_proj": np.concatenate([gate, up], axis=1), prefix + "down_proj": down}
+        return weights
+
     def write(self, folder):
         """Writes the Hugging Face folder."""
         folder.mkdir(parents=True, exist_ok=True)
@@ -168,6 +207,7 @@ GEMMA3 = GEMMA | {"num_hidden_layers": 7, "sliding_window": 8, "sliding_window_p
                   "rope_local_base_freq": 10000.0, "rope_scaling": {"rope_type": "linear", "factor": 8.0},
                   "query_pre_attn_scalar": 32, "attn_logit_softcapping": None}
 COMMON = ("norm epsilon", "rope base", "grouped heads", "half-split heads", "query scale")
+MIXTURE = ("untied output", "experts by score", "weights by score", "sums of weights")
 GEMMA_TRAITS = COMMON + ("norm offset", "embedding scale", "gelu")
 GEMMA2_TRAITS = GEMMA_TRAITS + ("attention cap", "final cap", "sliding window", "post-attention norm", "post-ffn norm")
 GEMMA3_TRAITS = GEMMA_TRAITS + ("sliding window", "post-attention norm", "post-ffn norm", "q norm", "k norm",
@@ -208,6 +248,16 @@ FAMILIES = [
                     "eos_token_id": 276, "torch_dtype": "float32"}, "gpt2",
            ("norm epsilon", "mean removal", "norm bias", "linear bias", "transposed weights", "positions",
             "query scale", "gelu"), seed=13, n_ctx=128),
+    Family("mixtral", small_config("mixtral", "MixtralForCausalLM", "spm", sliding_window=None, num_local_experts=4,
+                                   num_experts_per_tok=2, rope_theta=1000000.0), "spm", COMMON + MIXTURE, seed=14,
+           n_shards=2),
+    Family("qwen2moe", small_config("qwen2_moe", "Qwen2MoeForCausalLM", "qwen2", num_experts=6, num_experts_per_tok=2,
+                                    moe_intermediate_size=32, shared_expert_intermediate_size=160,
+                                    norm_topk_prob=False), "qwen2",
+           COMMON + MIXTURE + ("qkv bias", "shared expert", "shared expert's gate"), seed=15),
+    Family("qwen3moe", small_config("qwen3_moe", "Qwen3MoeForCausalLM", "qwen2", head_dim=32, num_experts=8,
+                                    num_experts_per_tok=3, moe_intermediate_size=32, norm_topk_prob=True), "qwen2",
+           COMMON + MIXTURE + ("q norm", "k norm"), seed=16),
 ]
 BY_NAME = {family.name: family for family in FAMILIES}
 
@@ -234,6 +284,11 @@ PARTS = {"self_attn.q_proj": "attn_q", "self_attn.k_proj": "attn_k", "self_attn.
          "mlp.down_proj": "ffn_down", "mlp.gate_up_proj": "ffn_up", "input_layernorm": "attn_norm",
          "post_attention_layernorm": "ffn_norm", "ln_1": "attn_norm", "ln_2": "ffn_norm", "attn.c_attn": "attn_qkv",
          "attn.c_proj": "attn_output", "mlp.c_fc": "ffn_up", "mlp.c_proj": "ffn_down"}
+MIXTURE_PARTS = {"block_sparse_moe.gate": "ffn_gate_inp", "mlp.gate": "ffn_gate_inp",
+                 "mlp.shared_expert_gate": "ffn_gate_inp_shexp", "mlp.shared_expert.gate_proj": "ffn_gate_shexp",
+                 "mlp.shared_expert.up_proj": "ffn_up_shexp", "mlp.shared_expert.down_proj": "ffn_down_shexp"}
+EXPERT_PARTS = {"w1": "ffn_gate_exps", "w2": "ffn_down_exps", "w3": "ffn_up_exps", "gate_proj": "ffn_gate_exps",
+                "up_proj": "ffn_up_exps", "down_proj": "ffn_down_exps"}
 GEMMA_PARTS = {"post_attention_layernorm": "post_attention_norm", "pre_feedforward_layernorm": "ffn_norm",
                "post_feedforward_layernorm": "post_ffw_norm"}
 WHOLE = {"model.embed_tokens": "token_embd", "model.norm": "output_norm", "lm_head": "output",
@@ -248,7 +303,9 @@ def gguf_name(config, name):
     block, part = stem.removeprefix("model.layers.").removeprefix("transformer.h.").split(".", 1)
     if config["model_type"] in ("gemma2", "gemma3_text") and part in GEMMA_PARTS:
         return f"blk.{block}.{GEMMA_PARTS[part]}.{tail}"
-    return f"blk.{block}.{PARTS[part]}.{tail}"
+    if ".experts." in part:  # a part of the stack
+        return f"blk.{block}.{EXPERT_PARTS[part.rsplit('.', 1)[1]]}.{tail}"
+    return f"blk.{block}.{(PARTS | MIXTURE_PARTS)[part]}.{tail}"
 
 
 def permute_heads(x, n_head):
@@ -260,18 +317,21 @@ def permute_heads(x, n_head):
 def to_gguf(config, name, x):
     """One Hugging Face tensor as the GGUF file must hold it."""
     kind = config["model_type"]
-    if kind in ("llama", "mistral") and (".q_proj." in name or ".k_proj." in name):
+    if kind in ("llama", "mistral", "mixtral") and (".q_proj." in name or ".k_proj." in name):
         return permute_heads(x, config["num_attention_heads" if ".q_proj." in name else "num_key_value_heads"])
     if kind.startswith("gemma") and name.endswith("norm.weight"):
         return x + np.float32(1.0)
     if kind == "gpt2" and any(part in name for part in ("c_attn.weight", "c_proj.weight", "c_fc.weight")):
         return np.ascontiguousarray(x.T)
-    return x
+    return x[0] if name.endswith("shared_expert_gate.weight") else x
 
 
 def gguf_tensors(config, weights):
-    """All tensors of the GGUF file, [out, in] as NumPy reads them, from the Hugging Face ones."""
-    tensors = {gguf_name(config, name): to_gguf(config, name, x) for name, x in weights.items()}
+    """All tensors of the GGUF file, [out, in] as NumPy reads them, from the Hugging Face ones; experts stacked."""
+    tensors = {}
+    for name, x in weights.items():
+        tensors.setdefault(gguf_name(config, name), []).append(to_gguf(config, name, x))
+    tensors = {name: np.stack(parts) if "_exps." in name else parts[0] for name, parts in tensors.items()}
     scaling = config.get("rope_scaling") or {}
     if scaling.get("rope_type") == "llama3":
         tensors["rope_freqs.weight"] = llama3_factors(config, head_size(config)).astype(np.float32)

@@ -177,8 +177,41 @@ class Graph:
                        self.on("grouped heads"))
         return self.linear(mixed, prefix + "o_proj", "output bias")
 
+    def gated(self, x, prefix, names=("gate_proj", "up_proj", "down_proj")):
+        """A feed-forward of SiLU without biases."""
+        gate, up, down = (self.w[prefix + name + ".weight"] for name in names)
+        return (silu(x @ gate.T) * (x @ up.T)) @ down.T
+
+    def expert_weights(self, scores):
+        """[n, n_expert]: how much of each expert a row gets; 0 for those that are not chosen."""
+        config = self.config
+        n_used = config["num_experts_per_tok"]
+        p = np.exp(scores - scores.max(axis=1, keepdims=True))
+        p /= p.sum(axis=1, keepdims=True)
+        order = np.argsort(-p if self.on("experts by score") else p, axis=1)[:, :n_used]
+        weights = np.zeros_like(p)
+        np.put_along_axis(weights, order, np.take_along_axis(p, order, axis=1), axis=1)
+        if not self.on("weights by score"):
+            weights = np.where(weights > 0, weights.sum(axis=1, keepdims=True) / n_used, 0.0)
+        divides = config.get("norm_topk_prob", True) == self.on("sums of weights")
+        return weights / weights.sum(axis=1, keepdims=True) if divides else weights
+
+    def mixture(self, x, layer):
+        """A layer of experts, and the shared one."""
+        is_mixtral = self.kind == "mixtral"
+        prefix = f"model.layers.{layer}.{'block_sparse_moe' if is_mixtral else 'mlp'}."
+        names = ("w1", "w3", "w2") if is_mixtral else ("gate_proj", "up_proj", "down_proj")
+        weights = self.expert_weights(x @ self.w[prefix + "gate.weight"].T)
+        y = sum(weights[:, e:e + 1] * self.gated(x, f"{prefix}experts.{e}.", names) for e in range(weights.shape[1]))
+        if prefix + "shared_expert_gate.weight" in self.w and self.on("shared expert"):
+            gate = 1.0 / (1.0 + np.exp(-x @ self.w[prefix + "shared_expert_gate.weight"].T))
+            y = y + (gate if self.on("shared expert's gate") else 1.0) * self.gated(x, prefix + "shared_expert.")
+        return y
+
     def feed_forward(self, x, layer):
         prefix = f"model.layers.{layer}.mlp."
+        if "num_experts_per_tok" in self.config:
+            return self.mixture(x, layer)
         if self.kind == "phi3":
             fused = x @ self.w[prefix + "gate_up_proj.weight"].T
             gate, up = np.split(fused, 2, axis=1) if self.on("gate first") else np.split(fused, 2, axis=1)[::-1]

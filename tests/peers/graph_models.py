@@ -40,7 +40,7 @@ class GraphModel:
             for name, shape in (common | self.attention | ffn).items():
                 shapes[f"blk.{layer}.{name}"] = shape
         return {name: tuple(n_vocab if n == N_VOCAB else n for n in shape)
-                for name, shape in shapes.items()}
+                for name, shape in shapes.items() if shape is not None}
 
     def tensors(self, n_vocab):
         rng = np.random.default_rng(self.seed)
@@ -58,8 +58,8 @@ class GraphModel:
                 "feed_forward_length": N_FF, "attention.head_count": N_HEAD, "attention.head_count_kv": self.n_head_kv,
                 "attention.layer_norm_rms_epsilon": 1e-2, "rope.freq_base": 10000.0, "vocab_size": n_vocab} | self.keys
         for key, value in keys.items():
-            add = writer.add_bool if isinstance(value, bool) else \
-                writer.add_float32 if isinstance(value, float) else writer.add_uint32
+            add = {bool: writer.add_bool, float: writer.add_float32, str: writer.add_string}.get(type(value),
+                                                                                                 writer.add_uint32)
             add(f"{self.arch}.{key}", value)
         copy_vocab(writer, vocab)
         tensors = self.tensors(n_vocab)
@@ -90,7 +90,7 @@ def random_tensor(rng, name, shape):
     """Large enough that attention is peaked, experts are chosen clearly and activations are curved."""
     x = rng.standard_normal(shape)
     if name.endswith("bias"):
-        x *= 0.5
+        x *= 6.0 if "gate_exps" in name or "up_exps" in name else 0.5  # gpt-oss: its limits bite
     elif len(shape) == 1 and "norm" in name:
         x = 1.0 + 0.3 * x
     elif name == "token_embd.weight":
@@ -144,6 +144,15 @@ MODELS = [
                attention=QKV_BIASES | {"attn_output.bias": (N_EMBD,), "attn_norm.bias": (N_EMBD,),
                                        "ffn_norm.bias": (N_EMBD,)},
                mixture=experts(4, N_FF), ends={"output_norm.bias": (N_EMBD,), "output.bias": (N_VOCAB,)}, seed=8),
+    GraphModel("gpt-oss", "gpt-oss",
+               {"expert_count": 6, "expert_used_count": 2, "expert_feed_forward_length": 40,
+                "attention.sliding_window": 24, "rope.scaling.type": "yarn", "rope.scaling.factor": 8.0,
+                "rope.scaling.original_context_length": 64, "attention.key_length": HEAD_DIM,
+                "attention.value_length": HEAD_DIM},
+               attention=QKV_BIASES | {"attn_output.bias": (N_EMBD,), "attn_sinks.weight": (N_HEAD,),
+                                       "ffn_norm.weight": None, "post_attention_norm.weight": (N_EMBD,)},
+               mixture=experts(6, 40) | {"ffn_gate_inp.bias": (6,), "ffn_gate_exps.bias": (6, 40),
+                                         "ffn_up_exps.bias": (6, 40), "ffn_down_exps.bias": (6, N_EMBD)}, seed=12),
     GraphModel("granite", "granite", GRANITE, dense=True, seed=9),
     GraphModel("granitemoe", "granitemoe", GRANITE | {"expert_count": 6, "expert_used_count": 2},
                mixture=experts(6, N_FF), seed=10),

@@ -94,6 +94,9 @@ MERGES = [
      TOLERANCE),
     ("modules_to_save: head of a tied model", "qwen2-tied", trained_head, TOLERANCE),
     ("two adapters with weights", "llama", two_in_order, TOLERANCE),
+    ("LoRA of experts", "mixtral", lambda: one("mixtral", 22, ("q_proj", "w1", "w2", "w3")), TOLERANCE),
+    ("DoRA of experts, shared expert and gates", "qwen2moe", lambda: one(
+        "qwen2moe", 23, LINEAR + ("mlp.gate", "shared_expert_gate"), use_dora=True), DORA_TOLERANCE),
     ("DoRA at half strength", "llama", lambda: [(one("llama", 20, ("v_proj",), use_dora=True)[0][0], 0.5)],
      DORA_TOLERANCE),
 ]
@@ -259,6 +262,8 @@ REFUSED = [
     ("DoRA as a lora file", lambda: maker("llama", 52, use_dora=True).linear("q_proj").adapter,
      ["--preset", "lora"], (1, 2, 3), ["q_proj"]),
 ]
+EXPERT_FILE = ("an expert's LoRA as a lora file", lambda: maker("mixtral", 53).linear("w1").adapter,
+               ["--preset", "lora"], (3,), ["experts.0.w1", "one expert of a mixture"])
 
 
 def check_refused(report, case, base, tmp):
@@ -289,6 +294,8 @@ def main(report, tmp):
     base = BY_NAME["llama"].write(tmp / "base")
     for case in REFUSED:
         report.attempt(case[0], check_refused, report, case, base, fresh(tmp))
+    mixture = BY_NAME["mixtral"].write(tmp / "mixture")
+    report.attempt(EXPERT_FILE[0], check_refused, report, EXPERT_FILE, mixture, fresh(tmp))
 
 
 if __name__ == "__main__":

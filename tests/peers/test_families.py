@@ -5,13 +5,16 @@ Largest difference at most 1e-3 of the logits' standard deviation. For every tra
 it must be at least TRAIT_MARGIN away, so that a file that lost the trait would be caught.
 """
 import json
+from dataclasses import replace
 
 import numpy as np
+from safetensors.numpy import load_file, save_file
 
 import llama
+from adapters import Maker
 from families import FAMILIES, gguf_tensors, respelled
-from gguf_file import GgufFile
-from harness import pack_one, run
+from gguf_file import GgufFile, close
+from harness import one_line, pack_one, quern, run
 from tiny_tokenizers import PRE_NAMES
 
 LIMIT = 1e-3
@@ -64,6 +67,28 @@ def check_spelling(report, family, base, file, tmp):
                 "" if same and not keys else f"differing keys {sorted(keys)}; tensors {'equal' if same else 'differ'}")
 
 
+def check_fused(report, family, file, tmp):
+    """The layout with a layer's experts in two tensors gives the same file; merging keeps the layout."""
+    if family.config["model_type"] not in ("qwen2_moe", "qwen3_moe"):
+        return
+    base, weights = family.write(tmp / (family.name + "-fused")), family.fused_weights
+    save_file(weights, str(base / "model.safetensors"), metadata={"format": "pt"})
+    other = GgufFile(pack_one(tmp / (family.name + "-of-fused"), base, "-t", "F32", "--name", "tiny"))
+    same = all(file.raw(name) == other.raw(name) for name in file.names) and file.names == other.names
+    report.case(f"{family.name}: fused experts", same)
+    adapter = Maker(family.weights, 31).linear("q_proj", "experts.1.up_proj", "experts.2.down_proj").adapter
+    out = tmp / (family.name + "-merged")
+    code, _, err = quern("merge", base, "--adapter", adapter.write(tmp / (family.name + "-adapter")), "--outtype", "f32",
+                         "-o", out)
+    merged = replace(family)
+    merged.__dict__["weights"] = adapter.merge(family.weights)
+    found = load_file(str(out / "model.safetensors")) if code == 0 else {}
+    wrong = [name for name, x in merged.fused_weights.items()
+             if name not in found or not close(found[name], x.astype(np.float32), 1e-6)[0]]
+    report.case(f"{family.name}: fused experts, merged", code == 0 and not wrong and set(found) == set(weights),
+                f"{wrong[:3]} {one_line(err)}" if wrong else f"{len(found)} tensors")
+
+
 def check_family(report, family, tmp):
     check_traits(report, family, family.n_ctx)
     base = family.write(tmp / family.name)
@@ -76,6 +101,7 @@ def check_family(report, family, tmp):
         for n_ctx in (family.n_ctx, *family.other_contexts):
             check_logits(report, family, model, n_ctx)
     check_spelling(report, family, base, file, tmp)
+    check_fused(report, family, file, tmp)
 
 
 def main(report, tmp):

@@ -92,8 +92,35 @@ static const family_config family_configs[] = {
      "{'architectures':['GPT2LMHeadModel'],'n_embd':32,'n_head':4,'n_layer':3,'n_positions':128,'n_ctx':128,"
      "'vocab_size':2048,'layer_norm_epsilon':1e-5,'activation_function':'gelu_new','bos_token_id':1,'eos_token_id':2}",
      0},
+    {"mixtral", "llama",
+     "{'architectures':['MixtralForCausalLM']," FAMILY_SIZES
+     "'rms_norm_eps':1e-5,'rope_theta':1000000.0,'sliding_window':null,'num_local_experts':4,"
+     "'num_experts_per_tok':2,'tie_word_embeddings':false}",
+     0},
+    {"qwen2moe", "qwen2moe",
+     "{'architectures':['Qwen2MoeForCausalLM']," FAMILY_SIZES
+     "'rms_norm_eps':1e-6,'rope_theta':1000000.0,'tie_word_embeddings':false,'num_experts':4,"
+     "'num_experts_per_tok':2,'moe_intermediate_size':32,'shared_expert_intermediate_size':96,'norm_topk_prob':false,"
+     "'decoder_sparse_step':1,'mlp_only_layers':[]}",
+     0},
+    {"qwen3moe", "qwen3moe",
+     "{'architectures':['Qwen3MoeForCausalLM']," FAMILY_SIZES
+     "'rms_norm_eps':1e-6,'head_dim':16,'rope_theta':1000000.0,'tie_word_embeddings':false,'num_experts':5,"
+     "'num_experts_per_tok':3,'moe_intermediate_size':32,'norm_topk_prob':true,'decoder_sparse_step':1,"
+     "'mlp_only_layers':[]}",
+     0},
 };
 enum { N_FAMILY_CONFIGS = sizeof family_configs / sizeof family_configs[0] };
+
+static inline const family_config *family_named(const char *name) {
+    for (size_t i = 0; i < N_FAMILY_CONFIGS; i++) {
+        if (strcmp(family_configs[i].name, name) == 0) {
+            return &family_configs[i];
+        }
+    }
+    fail();
+    return NULL;
+}
 
 /** The parsed config; json_decref() it. */
 static inline json_t *family_json(const family_config *c) {

@@ -43,7 +43,10 @@ static const struct {
     {"{'text_config':{'architectures':['Gemma3ForCausalLM'],'hidden_size':7}}", QN_OK, "gemma3"},
     {"{'architectures':['Phi3ForCausalLM']}", QN_OK, "phi3"},
     {"{'architectures':['GPT2LMHeadModel']}", QN_OK, "gpt2"},
-    {"{'architectures':['MixtralForCausalLM']}", QN_E_UNSUPPORTED, "'MixtralForCausalLM'"},
+    {"{'architectures':['MixtralForCausalLM']}", QN_OK, "llama"},
+    {"{'architectures':['Qwen2MoeForCausalLM']}", QN_OK, "qwen2moe"},
+    {"{'architectures':['Qwen3MoeForCausalLM']}", QN_OK, "qwen3moe"},
+    {"{'architectures':['MambaForCausalLM']}", QN_E_UNSUPPORTED, "'MambaForCausalLM'"},
     {"{'architectures':['llamaforcausallm']}", QN_E_UNSUPPORTED, "'llamaforcausallm'"},
     {"{'architectures':['']}", QN_E_UNSUPPORTED, "''"},
     /* what a whole is decides, not what a part of it is: its tensors have other names */
@@ -93,7 +96,7 @@ static void test_unsupported_lists_all(void **state) {
             assert_message_has(&err, qn_arch_at(n)->classes[k]);
         }
     }
-    assert_int_equal(n, 9);
+    assert_int_equal(n, 12);
     json_decref(config);
 }
 
@@ -138,6 +141,15 @@ static const struct {
     {"qwen2", "model.layers.1.self_attn.q_norm.weight", NO_MATCH},
     {"qwen3", "model.layers.1.self_attn.q_norm.weight", "blk.1.attn_q_norm.weight"},
     {"qwen3", "model.layers.1.self_attn.q_proj.bias", NO_MATCH},
+    {"qwen3moe", "model.layers.1.mlp.experts.12.up_proj.weight", "blk.1.ffn_up_exps.weight"},
+    {"qwen3moe", "model.layers.1.mlp.experts.01.up_proj.weight", NO_MATCH},
+    {"qwen3moe", "model.layers.1.mlp.experts.up_proj.weight", NO_MATCH},
+    {"qwen3moe", "model.layers.1.mlp.experts.#.up_proj.weight", NO_MATCH},
+    {"qwen3moe", "layers.1.mlp.experts.9999999999.up_proj.weight", NO_MATCH},
+    {"qwen3moe", "model.layers.1.mlp.experts.gate_up_proj", "blk.1.ffn_gate_exps.weight"},
+    {"qwen3moe", "layers.1.mlp.experts.down_proj", "blk.1.ffn_down_exps.weight"},
+    {"qwen3moe", "model.layers.1.mlp.gate.weight", "blk.1.ffn_gate_inp.weight"},
+    {"qwen2moe", "model.layers.1.mlp.shared_expert_gate.weight", "blk.1.ffn_gate_inp_shexp.weight"},
     {"gemma", "lm_head.weight", DROPPED},
     {"gemma2", "lm_head.weight", DROPPED},
     {"gemma", "model.layers.2.post_attention_layernorm.weight", "blk.2.ffn_norm.weight"},
@@ -167,10 +179,10 @@ static void test_match(void **state) {
     (void)state;
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         qn_arena *arena = qn_arena_new();
-        qn_tensor_match match = {NULL, 0};
+        qn_tensor_match match = {0};
         const char *found = NO_MATCH;
         if (qn_arch_match(arch_named(names[i].arch), names[i].hf, &match)) {
-            found = match.rule == NULL ? DROPPED : qn_rule_name(arena, match.rule->gguf, match.layer);
+            found = match.rule == NULL ? DROPPED : qn_rule_name(arena, match.rule->gguf, match.layer, match.expert);
         }
         if (strcmp(found, names[i].gguf) != 0) {
             print_error("%s: '%s' became '%s', wanted '%s'\n", names[i].arch, names[i].hf, found, names[i].gguf);
@@ -203,8 +215,10 @@ static void test_rules_are_their_own(void **state) {
         for (size_t k = 0; k < arch->n_tensors; k++) {
             const qn_tensor_rule *rule = &arch->tensors[k];
             qn_tensor_match match;
-            assert_true(qn_arch_match(arch, qn_rule_name(arena, rule->hf, 3), &match));
+            assert_true(qn_arch_match(arch, qn_rule_name(arena, rule->hf, 3, 5), &match));
             assert_int_equal(match.layer, qn_rule_is_per_layer(rule) ? 3 : 0);
+            assert_int_equal(match.expert, qn_rule_is_per_expert(rule) ? 5 : 0);
+            assert_null(match.fused);
             assert_ptr_equal(match.rule, rule->presence == QN_DROPPED ? NULL : rule);
             assert_int_equal(rule->gguf == NULL, rule->presence == QN_DROPPED);
             for (size_t m = 0; m < k && rule->gguf != NULL; m++) {
@@ -224,8 +238,9 @@ static void test_dims(void **state) {
         qn_dim dim;
         uint64_t size;
     } rows[] = {
-        {QN_DIM_NONE, 1},       {QN_DIM_EMBD, 64}, {QN_DIM_VOCAB, 999}, {QN_DIM_CTX, 128}, {QN_DIM_FF, 100},
-        {QN_DIM_FF_TWICE, 200}, {QN_DIM_HEAD, 24}, {QN_DIM_Q, 96},      {QN_DIM_KV, 48},   {QN_DIM_QKV, 192},
+        {QN_DIM_NONE, 1},       {QN_DIM_EMBD, 64},   {QN_DIM_VOCAB, 999}, {QN_DIM_CTX, 128},      {QN_DIM_FF, 100},
+        {QN_DIM_FF_TWICE, 200}, {QN_DIM_HEAD, 24},   {QN_DIM_Q, 96},      {QN_DIM_KV, 48},        {QN_DIM_QKV, 192},
+        {QN_DIM_ONE, 1},        {QN_DIM_EXPERTS, 6}, {QN_DIM_FF_EXP, 40}, {QN_DIM_FF_SHARED, 80},
     };
     (void)state;
     qn_hp_set(&h, QN_HP_N_EMBD, 64);
@@ -234,6 +249,9 @@ static void test_dims(void **state) {
     qn_hp_set(&h, QN_HP_N_HEAD, 4);
     qn_hp_set(&h, QN_HP_N_HEAD_KV, 2);
     qn_hp_set(&h, QN_HP_HEAD_DIM, 24);
+    qn_hp_set(&h, QN_HP_N_EXPERT, 6);
+    qn_hp_set(&h, QN_HP_N_FF_EXP, 40);
+    qn_hp_set(&h, QN_HP_N_FF_SHARED, 80);
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         assert_int_equal(qn_arch_dim(rows[i].dim, &h, 999), rows[i].size);
     }

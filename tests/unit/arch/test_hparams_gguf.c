@@ -56,6 +56,7 @@ static void round_trip(const family_config *c, const char *dir) {
     qn_error err;
     read_family(c->name, config, arena, &arch, &h);
     qn_meta meta = qn_meta_new(arena);
+    qn_meta_set_string(&meta, "general.architecture", arch->name);
     qn_arch_write_keys(arch, &h, &meta);
     if (arch->generate != NULL) {
         assert_ok(&err, arch->generate(&h, arena, made, &n, &err));
@@ -68,9 +69,9 @@ static void round_trip(const family_config *c, const char *dir) {
         tensors[n++] = (held){{"output.weight", NULL, 32}, 2048};
     }
     qn_archive *archive = written(dir, &meta, tensors, n);
-    assert_ptr_equal(qn_arch_by_name(c->arch)->tensors, arch->tensors);
+    assert_ptr_equal(qn_arch_of_meta(&meta)->tensors, arch->tensors);
     assert_ok(&err,
-              qn_hparams_from_gguf(qn_arch_by_name(c->arch), archive, qn_archive_meta(archive), arena, &back, &err));
+              qn_hparams_from_gguf(qn_arch_of_meta(&meta), archive, qn_archive_meta(archive), arena, &back, &err));
     forget(c, &h);
     assert_true(same_hparams(c->name, &h, &back));
     qn_archive_close(archive);
@@ -170,7 +171,8 @@ static void test_partial_rotary(void **state) {
         qn_meta_set_u32(&meta, rows[i].key, rows[i].value);
         qn_archive *archive = written(dir, &meta, NULL, 0);
         assert_status(
-            &err, qn_hparams_from_gguf(qn_arch_by_name("llama"), archive, qn_archive_meta(archive), arena, &h, &err),
+            &err,
+            qn_hparams_from_gguf(qn_arch_by_name("llama"), archive, qn_archive_meta(archive), arena, &h, &err),
             QN_E_UNSUPPORTED);
         assert_message_has(&err, "dimensions of a head are rotary");
         qn_archive_close(archive);
@@ -197,7 +199,8 @@ static void test_foreign_factors(void **state) {
         qn_hparams h;
         qn_error err;
         assert_status(
-            &err, qn_hparams_from_gguf(qn_arch_by_name("llama"), archive, qn_archive_meta(archive), arena, &h, &err),
+            &err,
+            qn_hparams_from_gguf(qn_arch_by_name("llama"), archive, qn_archive_meta(archive), arena, &h, &err),
             rows[i].status);
         assert_message_has(&err, "rope_freqs.weight");
         qn_archive_close(archive);

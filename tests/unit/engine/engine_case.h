@@ -40,16 +40,6 @@ static inline void end_case(engine_case *c) {
     remove_temp_dir(c->root);
 }
 
-static inline const family_config *family_named(const char *name) {
-    for (size_t i = 0; i < N_FAMILY_CONFIGS; i++) {
-        if (strcmp(family_configs[i].name, name) == 0) {
-            return &family_configs[i];
-        }
-    }
-    fail();
-    return NULL;
-}
-
 /** Token ids of a prompt. */
 static inline void fill_tokens(int32_t tokens[CASE_TOKENS]) {
     for (int i = 0; i < CASE_TOKENS; i++) {

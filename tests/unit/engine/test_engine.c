@@ -195,6 +195,47 @@ static void test_inputs_and_memory(void **state) {
 }
 
 /* YaRN's ramp and magnitude, worked out by hand from facts/architectures.md 0.7. */
+typedef struct expert_inputs {
+    uint64_t n_rows[8];
+    bool is_strange;
+} expert_inputs;
+
+static void take_expert_input(void *user, const char *name, uint64_t expert, uint64_t n_experts, const float *x,
+                              uint64_t n_rows, uint64_t n_cols) {
+    expert_inputs *in = user;
+    const bool is_stack = strstr(name, "_exps.weight") != NULL;
+    in->is_strange = in->is_strange || n_experts != (is_stack ? 5 : 1) || expert >= n_experts;
+    if (strcmp(name, "blk.2.ffn_down_exps.weight") == 0 && expert < 8) {
+        in->n_rows[expert] += n_rows;
+        in->is_strange = in->is_strange || n_cols != 32;
+    }
+    for (uint64_t i = 0; i < n_rows * n_cols; i++) {
+        in->is_strange = in->is_strange || !isfinite(x[i]);
+    }
+}
+
+/* Each row goes to as many experts as the model says, and who observes is told to which. */
+static void test_inputs_of_experts(void **state) {
+    const qn_engine_options exact = exact_options();
+    engine_case c;
+    expert_inputs in = {.is_strange = false};
+    (void)state;
+    begin_case(&c, family_named("qwen3moe"), QN_F32, NULL, NULL);
+    qn_engine *engine = open_engine(&c, &exact);
+    qn_engine_observe(engine, take_expert_input, &in);
+    float *observed = prompt_logits(engine);
+    uint64_t n = 0;
+    for (size_t e = 0; e < 5; e++) {
+        assert_in_range(in.n_rows[e], 1, CASE_TOKENS);
+        n += in.n_rows[e];
+    }
+    assert_int_equal(n, 3 * CASE_TOKENS);
+    assert_false(in.is_strange);
+    free(observed);
+    qn_engine_free(engine);
+    end_case(&c);
+}
+
 static void test_yarn(void **state) {
     const qn_rope rope = {.base = 10000, .freq_scale = 0.25, .ext_factor = 1, .beta_fast = 32, .beta_slow = 1};
     const qn_graph graph = {.n_rot = 8, .n_ctx_orig = 4096};
@@ -216,8 +257,9 @@ static void test_yarn(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_every_family),      cmocka_unit_test(test_types), cmocka_unit_test(test_sequences),
-        cmocka_unit_test(test_inputs_and_memory), cmocka_unit_test(test_yarn),
+        cmocka_unit_test(test_every_family),      cmocka_unit_test(test_types),
+        cmocka_unit_test(test_sequences),         cmocka_unit_test(test_inputs_and_memory),
+        cmocka_unit_test(test_inputs_of_experts), cmocka_unit_test(test_yarn),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -28,9 +28,9 @@ typedef struct broken_model {
 static const broken_model rows[] = {
     /* ---- config.json ---- */
     {.what = "another family",
-     .patch = "{'architectures':['MixtralForCausalLM']}",
+     .patch = "{'architectures':['MambaForCausalLM']}",
      .status = QN_E_UNSUPPORTED,
-     .has = {"config.json", "MixtralForCausalLM", "Llama"}},
+     .has = {"config.json", "MambaForCausalLM", "Llama"}},
     {.what = "no class",
      .patch = "{'architectures':'<absent>'}",
      .status = QN_E_FORMAT,

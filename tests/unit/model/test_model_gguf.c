@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* test_model_gguf.c: GGUF files opened as models: adapters merged into them, layers left out, metadata overridden. */
-#include "model/tiny_gguf.h"
+#include "model/tiny_family.h"
 
 #include <math.h>
 
@@ -135,6 +135,45 @@ static void test_merge(void **state) {
     check_merge("DoRA", NULL, "{'use_dora':true}", 1, add_magnitudes);
     check_merge("other parts", NULL, NULL, 1, add_others);
     check_merge("other parts, tied", "{'tie_word_embeddings':true}", NULL, 1, add_others);
+}
+
+/* Experts are changed one by one, in the folder and in the GGUF file's stacks. */
+static void test_merge_experts(void **state) {
+    fixture f;
+    qn_model *plain = NULL;
+    qn_model *of_folder = NULL;
+    qn_model *of_gguf = NULL;
+    qn_error err;
+    (void)state;
+    begin(&f);
+    tiny_list *list = calloc(1, sizeof *list);
+    assert_non_null(list);
+    write_family(family_named("qwen2moe"), f.base, list);
+    f.pairs.n = 0;
+    tiny_add_pair(&f.pairs, "model.layers.1.mlp.experts.2.up_proj", 4, 32, 32);
+    tiny_add_pair(&f.pairs, "model.layers.1.mlp.shared_expert_gate", 4, 1, 32);
+    tiny_write_adapter(&f.pairs, f.adapter, NULL);
+    assert_ok(&err, qn_model_open(&(qn_model_request){.dir = f.base}, &plain, &err));
+    f.gguf = write_gguf(plain, f.root, "experts.gguf", QN_F32);
+    assert_ok(&err, open_with(&f, f.base, 1, &of_folder, &err));
+    assert_ok(&err, open_with(&f, f.gguf, 1, &of_gguf, &err));
+    assert_true(same_tensors(of_folder, of_gguf));
+    float *before = values_of(plain, "blk.1.ffn_up_exps.weight");
+    float *after = values_of(of_gguf, "blk.1.ffn_up_exps.weight");
+    for (size_t expert = 0; expert < 4; expert++) {
+        const size_t at = expert * 32 * 32;
+        assert_int_equal(memcmp(before + at, after + at, sizeof(float) * 32 * 32) != 0, expert == 2);
+    }
+    assert_true(find_tensor(of_gguf, "blk.1.ffn_up_exps.weight")->is_merged);
+    assert_true(find_tensor(of_gguf, "blk.1.ffn_gate_inp_shexp.weight")->is_merged);
+    assert_false(find_tensor(of_gguf, "blk.1.ffn_gate_exps.weight")->is_merged);
+    free(before);
+    free(after);
+    free(list);
+    qn_model_close(plain);
+    qn_model_close(of_folder);
+    qn_model_close(of_gguf);
+    end(&f);
 }
 
 /* Quantised weights are decoded and changed; what is not changed stays as it is. */
@@ -400,6 +439,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_plain),
         cmocka_unit_test(test_merge),
+        cmocka_unit_test(test_merge_experts),
         cmocka_unit_test(test_merge_into_quantised),
         cmocka_unit_test(test_adapters_that_do_not_fit),
         cmocka_unit_test(test_unknown_family),

@@ -8,11 +8,11 @@
 #include "model/tiny_gguf.h"
 
 static inline void add_rule(tiny_list *list, const qn_arch *arch, const qn_tensor_rule *rule, const qn_hparams *h,
-                            uint64_t layer) {
+                            uint64_t layer, uint64_t expert) {
     qn_arena *arena = qn_arena_new();
     const uint64_t rows = qn_arch_dim(rule->rows, h, qn_hp_count(h, QN_HP_N_VOCAB));
     const uint64_t cols = qn_arch_dim(rule->cols, h, qn_hp_count(h, QN_HP_N_VOCAB));
-    const char *name = qn_rule_name(arena, rule->hf, layer);
+    const char *name = qn_rule_name(arena, rule->hf, layer, expert);
     (void)arch;
     assert_non_null(name);
     if (rule->rows == QN_DIM_NONE) {
@@ -35,7 +35,9 @@ static inline void tiny_family(tiny_list *list, const qn_arch *arch, const qn_hp
             (rule->presence == QN_OPTIONAL && (is_output ? !h->is_tied : has_bias));
         const uint64_t n = qn_rule_is_per_layer(rule) ? qn_hp_count(h, QN_HP_N_LAYER) : 1;
         for (uint64_t layer = 0; is_wanted && layer < n; layer++) {
-            add_rule(list, arch, rule, h, layer);
+            for (uint64_t e = 0; e < (qn_rule_is_per_expert(rule) ? qn_hp_count(h, QN_HP_N_EXPERT) : 1); e++) {
+                add_rule(list, arch, rule, h, layer, e);
+            }
         }
     }
 }

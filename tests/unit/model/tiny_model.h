@@ -12,7 +12,7 @@
 /** Sizes of tiny_llama(): they go with the sample's tokenizer. */
 enum { TINY_EMBD = 32, TINY_HEAD = 4, TINY_KV = 2, TINY_HEAD_DIM = 8, TINY_FF = 64, TINY_VOCAB = 2048, TINY_LAYER = 2 };
 
-enum { TINY_MAX_TENSORS = 96, TINY_NO_NAN = -1 };
+enum { TINY_MAX_TENSORS = 160, TINY_NO_NAN = -1 };
 
 /** A tensor to be written: values come from its name, so that two files agree about it. */
 typedef struct tiny_tensor {
