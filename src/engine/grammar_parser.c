@@ -248,14 +248,15 @@ static qn_status read_class(parser *p, qn_char_set *set) {
         qn_char_set_add(set, low, high);
     }
     p->at++;
+    const bool is_empty = qn_char_set_n(set) == 0 && !set->ranges.has_failed;
     if (is_inverted) {
         qn_char_set_invert(set);
     } else {
         qn_char_set_tidy(set);
     }
-    return qn_char_set_n(set) > 0 || set->ranges.has_failed
-        ? QN_OK
-        : fail_at(p, QN_E_FORMAT, start, "a class without characters: nothing can meet it");
+    return !is_empty && (qn_char_set_n(set) > 0 || set->ranges.has_failed)
+               ? QN_OK
+               : fail_at(p, QN_E_FORMAT, start, "a class without characters");
 }
 
 static qn_status put_set(parser *p, qn_buffer *body, const qn_char_set *set) {

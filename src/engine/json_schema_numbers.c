@@ -30,40 +30,48 @@ static void put_digit_range(qn_buffer *out, char low, char high) {
     }
 }
 
-/* n digits from low to high; NULL for low: from all zeros, for high: to all nines. */
+/* Whether all but the first of n digits are `digit`, or nothing is said of them. */
+static bool is_round(const char *digits, size_t n, char digit) {
+    for (size_t i = 1; digits != NULL && i < n; i++) {
+        if (digits[i] != digit) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* n digits, at least one, from low to high; NULL for low: from all zeros, for high: to all nines. */
 static void put_same_length(qn_buffer *out, const char *low, const char *high, size_t n) {
     const char first = low == NULL ? '0' : low[0];
     const char last = high == NULL ? '9' : high[0];
-    const char *const low_rest = low == NULL ? NULL : low + 1;
-    const char *const high_rest = high == NULL ? NULL : high + 1;
-    if (n <= 1 || (low == NULL && high == NULL)) {
-        if (n > 0) {
-            put_digit_range(out, first, last);
-            put_any_digits(out, n - 1);
-        }
+    const bool has_low = !is_round(low, n, '0');
+    const bool has_high = !is_round(high, n, '9');
+    if (!has_low && !has_high) {
+        put_digit_range(out, first, last);
+        put_any_digits(out, n - 1);
         return;
     }
     if (first == last) {
         put_digit_range(out, first, last);
         qn_buffer_text(out, " ");
-        put_same_length(out, low_rest, high_rest, n - 1);
+        put_same_length(out, low == NULL ? NULL : low + 1, high == NULL ? NULL : high + 1, n - 1);
         return;
     }
+    const char middle_first = (char)(first + has_low);
+    const char middle_last = (char)(last - has_high);
     qn_buffer_text(out, "(");
-    const char middle_first = low == NULL ? first : (char)(first + 1);
-    const char middle_last = high == NULL ? last : (char)(last - 1);
-    if (low != NULL) {
+    if (has_low) {
         qn_buffer_printf(out, "\"%c\" ", first);
-        put_same_length(out, low_rest, NULL, n - 1);
+        put_same_length(out, low + 1, NULL, n - 1);
     }
     if (middle_first <= middle_last) {
-        qn_buffer_text(out, low != NULL ? " | " : "");
+        qn_buffer_text(out, has_low ? " | " : "");
         put_digit_range(out, middle_first, middle_last);
         put_any_digits(out, n - 1);
     }
-    if (high != NULL) {
-        qn_buffer_printf(out, "%s\"%c\" ", low != NULL || middle_first <= middle_last ? " | " : "", last);
-        put_same_length(out, NULL, high_rest, n - 1);
+    if (has_high) {
+        qn_buffer_printf(out, "%s\"%c\" ", has_low || middle_first <= middle_last ? " | " : "", last);
+        put_same_length(out, NULL, high + 1, n - 1);
     }
     qn_buffer_text(out, ")");
 }

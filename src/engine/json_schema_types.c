@@ -169,9 +169,6 @@ static bool is_required(const object_parts *o, const char *name) {
 
 /* Properties that are required and not described take what the schema says of further ones, by default anything. */
 static qn_status add_required(const qn_schema_writer *w, object_parts *o, json_t *properties, const json_t *further) {
-    if (o->required != NULL && !json_is_array(o->required)) {
-        return qn_schema_fail(w, QN_E_FORMAT, "'required' is no list");
-    }
     for (size_t i = 0; i < json_array_size(o->required); i++) {
         const char *name = json_string_value(json_array_get(o->required, i));
         if (name == NULL) {
@@ -197,9 +194,6 @@ static qn_status read_object(qn_schema_writer *w, const json_t *schema, object_p
     json_t *properties = named == NULL ? json_object() : json_copy((json_t *)(uintptr_t)named);
     if (properties == NULL || json_array_append_new(w->merged, properties) != 0) {
         return qn_fail_nomem(w->err, "a schema", 0);
-    }
-    if (!json_is_object(properties)) {
-        return qn_schema_fail(w, QN_E_FORMAT, "'properties' is no object");
     }
     o->properties = properties;
     o->required = json_object_get(schema, "required");
@@ -334,10 +328,21 @@ static qn_status put_counted(qn_schema_writer *w, object_parts *o, uint64_t leas
     return status;
 }
 
+static qn_status check_object(const qn_schema_writer *w, const json_t *schema) {
+    const json_t *properties = json_object_get(schema, "properties");
+    const json_t *required = json_object_get(schema, "required");
+    if (properties != NULL && !json_is_object(properties)) {
+        return qn_schema_fail(w, QN_E_FORMAT, "'properties' is no object");
+    }
+    return required == NULL || json_is_array(required) ? QN_OK
+                                                       : qn_schema_fail(w, QN_E_FORMAT, "'required' is no list");
+}
+
 qn_status qn_schema_object(qn_schema_writer *w, const json_t *schema, qn_buffer *out) {
     object_parts o = {0};
     uint64_t least = 0;
     uint64_t most = 0;
+    QN_TRY(check_object(w, schema));
     QN_TRY(read_counts(w, schema, "minProperties", "maxProperties", &least, &most));
     const bool is_counted = least > 0 || most < UINT64_MAX;
     const json_t *further = json_object_get(schema, "additionalProperties");
