@@ -26,7 +26,7 @@ typedef struct shared_rule {
 /* Escapes of surrogates are left out: a lone one would be no text, and pairs would count as two characters. Of
  * February only 28 days are written. */
 static const shared_rule shared_rules[QN_N_JSON_RULES] = {
-    [QN_JSON_WS] = {"ws", "(\" \" | \"\\n\" [ \\t]{0,20})?", 0},
+    [QN_JSON_WS] = {"ws", "(\" \" | \"\\n\" [ \\t]{0,12})?", 0},
     [QN_JSON_CHAR] = {"char",
                       "[^\"\\\\\\x00-\\x1F] | \"\\\\\" ([\"\\\\/bfnrt] | \"u\" ([0-9a-cA-CefEF] [0-9a-fA-F]{3} | "
                       "[dD] [0-7] [0-9a-fA-F]{2}))",
@@ -39,7 +39,7 @@ static const shared_rule shared_rules[QN_N_JSON_RULES] = {
     [QN_JSON_VALUE] = {"value", "object | array | string | number | boolean | null",
                        USES(QN_JSON_OBJECT) | USES(QN_JSON_ARRAY) | USES(QN_JSON_STRING) | USES(QN_JSON_NUMBER) |
                            USES(QN_JSON_BOOLEAN) | USES(QN_JSON_NULL)},
-    [QN_JSON_OBJECT] = {"object", "\"{\" ws (string \":\" ws value (\",\" ws string \":\" ws value)* ws)? \"}\"",
+    [QN_JSON_OBJECT] = {"object", "\"{\" ws (string \":\" \" \"? value (\",\" ws string \":\" \" \"? value)* ws)? \"}\"",
                         USES(QN_JSON_WS) | USES(QN_JSON_STRING) | USES(QN_JSON_VALUE)},
     [QN_JSON_ARRAY] = {"array", "\"[\" ws (value (\",\" ws value)* ws)? \"]\"", USES(QN_JSON_WS) | USES(QN_JSON_VALUE)},
     [QN_JSON_DATE] = {"date",

@@ -215,9 +215,7 @@ static qn_status put_pair(qn_schema_writer *w, const object_parts *o, const char
     if (!qn_grammar_json_literal(&body, text)) {
         status = qn_fail_nomem(w->err, "a schema", 0);
     }
-    qn_buffer_text(&body, " \":\" ");
-    qn_schema_use(w, QN_JSON_WS, &body);
-    qn_buffer_text(&body, " ");
+    qn_buffer_text(&body, " \":\" \" \"? ");
     if (status == QN_OK) {
         status = qn_schema_part(w, schema, "properties", name, &body);
     }
@@ -232,9 +230,7 @@ static qn_status put_pair(qn_schema_writer *w, const object_parts *o, const char
 static qn_status put_further(qn_schema_writer *w, const object_parts *o) {
     qn_buffer body = {0};
     qn_status status = put_further_name(w, o->properties, &body);
-    qn_buffer_text(&body, " \":\" ");
-    qn_schema_use(w, QN_JSON_WS, &body);
-    qn_buffer_text(&body, " ");
+    qn_buffer_text(&body, " \":\" \" \"? ");
     if (status == QN_OK) {
         status = qn_schema_part(w, o->further, "additionalProperties", NULL, &body);
     }
