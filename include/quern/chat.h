@@ -37,6 +37,12 @@ typedef struct qn_chat_adapter {
     double scale; /**< strength; 1 for all of it */
 } qn_chat_adapter;
 
+/** A number added to one token's logit; -INFINITY forbids it. */
+typedef struct qn_chat_bias {
+    uint64_t token;
+    double bias;
+} qn_chat_bias;
+
 /** What to open. Zero-initialise, set sampling, then what is wanted. Everything is borrowed for the call. */
 typedef struct qn_chat_options {
     const char *path; /**< GGUF file or one of its shards, or llama2.c's .bin, which is mapped; or a model folder, a
@@ -54,11 +60,16 @@ typedef struct qn_chat_options {
     const char *const *stops; /**< texts that end an answer; they are not part of it */
     size_t n_stops;
     qn_chat_sampling sampling;
+    const qn_chat_bias *biases; /**< [n_biases] */
+    size_t n_biases;
+    const char *grammar;     /**< GBNF that every answer follows; NULL: none. docs/grammar.md says what is read */
+    const char *json_schema; /**< the same as a JSON schema; not both */
+    const char *kv_type;     /**< type that keys and values are kept in: "F32", "F16", "BF16", "Q8_0"; NULL: F16 */
 } qn_chat_options;
 
 /** Why an answer ended. */
 typedef enum qn_chat_end {
-    QN_CHAT_END_TOKEN,   /**< the model ended it */
+    QN_CHAT_END_TOKEN,   /**< the model ended it, or the grammar did */
     QN_CHAT_END_STOP,    /**< a stop text */
     QN_CHAT_END_LENGTH,  /**< n_predict tokens */
     QN_CHAT_END_CONTEXT, /**< the context is full */
@@ -103,9 +114,10 @@ typedef bool qn_chat_text_fn(void *user, const char *text, size_t size_bytes);
  * Opens a model. A file's weights are mapped, not read; a folder's are encoded, with progress under the stage "Encode".
  * Nothing is written.
  * @param job threads, events, a way to stop; not NULL, outlives the conversation
- * @return QN_OK; as qn_tokenizer_open(); QN_E_UNSUPPORTED (architecture; an adapter that only merging can express);
- *         QN_E_RANGE (a context beyond the model's; weights or context beyond this machine's memory: the message says
- *         how much fits); QN_E_SHAPE (an adapter of another model); QN_E_USAGE (sampling, a type); QN_E_INTERRUPTED
+ * @return QN_OK; as qn_tokenizer_open(); QN_E_UNSUPPORTED (architecture; an adapter that only merging can express; a
+ *         keyword of the schema, by its name); QN_E_RANGE (a context beyond the model's; weights or context beyond this
+ *         machine's memory: the message says how much fits); QN_E_SHAPE (an adapter of another model); QN_E_USAGE
+ *         (sampling, a type); QN_E_FORMAT (the grammar, with line and column, or the JSON schema); QN_E_INTERRUPTED
  */
 QN_NODISCARD qn_status qn_chat_open(const qn_chat_options *options, qn_job *job, qn_chat **out, qn_error *err);
 /** Frees; accepts NULL. */
@@ -116,7 +128,8 @@ void qn_chat_free(qn_chat *chat);
  * part of the conversation. What an earlier turn computed is kept.
  * @param on_text may be NULL
  * @param stats   may be NULL
- * @return QN_OK; QN_E_RANGE when the conversation has no room for an answer; QN_E_FORMAT (the template); QN_E_NOMEM
+ * @return QN_OK; QN_E_RANGE when the conversation has no room for an answer, or no token meets the grammar; QN_E_FORMAT
+ *         (the template); QN_E_NOMEM
  */
 QN_NODISCARD qn_status qn_chat_say(qn_chat *chat, const char *message, qn_chat_text_fn *on_text, void *user,
                                    qn_chat_stats *stats, qn_error *err);

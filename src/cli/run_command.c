@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* run_command.c: `quern run`: a model that answers, once or in a conversation. */
 #include "base/buffer.h"
+#include "base/file.h"
 #include "cli/adapter_word.h"
 #include "cli/commands.h"
 #include "cli/document.h"
@@ -19,7 +20,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { MAX_PIPED_BYTES = 64 << 20 };
+enum { MAX_PIPED_BYTES = 64 << 20, MAX_RULES_BYTES = 1 << 20 };
 
 typedef struct run_settings {
     bool is_raw, is_json, is_quiet;
@@ -27,7 +28,8 @@ typedef struct run_settings {
     const char *temperature, *top_p, *min_p, *typical, *repeat_penalty, *presence_penalty, *frequency_penalty;
     const char *mirostat_tau, *mirostat_eta, *top_k, *repeat_last_n;
     const char *type, *run, *checkpoint;
-    qn_texts stops, adapters;
+    const char *grammar, *grammar_file, *json_schema, *json_schema_file, *kv_type;
+    qn_texts stops, adapters, biases;
     uint64_t n_ctx, n_batch, n_predict, n_threads, mirostat, seed;
 } run_settings;
 
@@ -38,6 +40,8 @@ typedef struct talk {
     qn_progress progress; /* of encoding a folder */
     qn_job *job;
     qn_chat *chat;
+    qn_chat_bias *biases;        /* owned */
+    char *grammar, *json_schema; /* owned: read from files */
     qn_terminal out;
     qn_buffer answer;  /* kept for --json */
     qn_chat_stats sum; /* of all answers */
@@ -102,6 +106,47 @@ static qn_status read_sampling(const run_settings *s, qn_chat_sampling *out, qn_
     QN_TRY(read_count("repeat-last-n", s->repeat_last_n, &out->repeat_last_n, err));
     out->mirostat = s->mirostat;
     out->seed = s->seed;
+    return QN_OK;
+}
+
+/* A text, or the file that has it; not both. @param owned out: to be freed */
+static qn_status read_rules(const char *text, const char *file, const char *name, const char **out, char **owned,
+                            qn_error *err) {
+    *out = text;
+    if (file == NULL) {
+        return QN_OK;
+    }
+    if (text != NULL) {
+        return qn_fail(err, QN_E_USAGE, "--%s and --%s-file: one of them", name, name);
+    }
+    QN_TRY(qn_read_text(file, MAX_RULES_BYTES, owned, NULL, err));
+    *out = *owned;
+    return QN_OK;
+}
+
+/* ID+BIAS or ID-BIAS. */
+static qn_status read_bias(const char *text, qn_chat_bias *out, qn_error *err) {
+    char *sign = NULL;
+    char *end = NULL;
+    errno = 0;
+    out->token = strtoull(text, &sign, 10);
+    const bool has_id = text[0] >= '0' && text[0] <= '9' && errno == 0 && (*sign == '+' || *sign == '-');
+    out->bias = has_id ? strtod(sign, &end) : 0;
+    if (!has_id || end == sign || *end != '\0' || isnan(out->bias)) {
+        return qn_fail(err, QN_E_USAGE,
+                       "option '--logit-bias' needs ID+BIAS or ID-BIAS (15043+1, 15043-inf), not '%.40s'", text);
+    }
+    return QN_OK;
+}
+
+static qn_status read_biases(const qn_texts *texts, qn_chat_bias **out, qn_error *err) {
+    *out = calloc(texts->n + 1, sizeof **out);
+    if (*out == NULL) {
+        return qn_fail_nomem(err, "logit biases", texts->n * sizeof **out);
+    }
+    for (size_t i = 0; i < texts->n; i++) {
+        QN_TRY(read_bias(texts->items[i], &(*out)[i], err));
+    }
     return QN_OK;
 }
 
@@ -225,7 +270,14 @@ static void note_end(const qn_chat_stats *stats) {
 
 static qn_status answer_once(talk *t, const char *text, qn_error *err) {
     qn_chat_stats stats = {0};
-    QN_TRY(answer(t, text, &stats, err));
+    const qn_status status = answer(t, text, &stats, err);
+    if (status != QN_OK) {
+        if (stats.n_answer > 0 && !t->settings->is_json) { /* the message gets a line of its own */
+            (void)fputc('\n', stdout);
+            (void)fflush(stdout);
+        }
+        return status;
+    }
     if (t->settings->is_json) {
         return print_json(t, &stats, err);
     }
@@ -367,8 +419,14 @@ static qn_status open_chat(talk *t, const char *path, qn_error *err) {
         .system = s->system,
         .stops = s->stops.items,
         .n_stops = s->stops.n,
+        .n_biases = s->biases.n,
+        .kv_type = s->kv_type,
     };
     QN_TRY(read_sampling(s, &options.sampling, err));
+    QN_TRY(read_biases(&s->biases, &t->biases, err));
+    options.biases = t->biases;
+    QN_TRY(read_rules(s->grammar, s->grammar_file, "grammar", &options.grammar, &t->grammar, err));
+    QN_TRY(read_rules(s->json_schema, s->json_schema_file, "json-schema", &options.json_schema, &t->json_schema, err));
     if (s->n_threads > 1024) {
         return qn_fail(err, QN_E_USAGE, "--threads %llu: at most 1024", (unsigned long long)s->n_threads);
     }
@@ -394,6 +452,9 @@ static qn_status run_run(const void *settings, const qn_operands *operands, qn_e
     }
     qn_chat_free(t.chat);
     qn_job_free(t.job);
+    free(t.biases);
+    free(t.grammar);
+    free(t.json_schema);
     qn_buffer_clear(&t.answer);
     qn_arena_free(t.arena);
     return status;
@@ -409,6 +470,7 @@ static qn_status run_run(const void *settings, const qn_operands *operands, qn_e
 static const char choosing[] = "What to run";
 static const char talking[] = "What to say";
 static const char sampling[] = "How to choose tokens";
+static const char shaping[] = "What an answer looks like";
 static const char running[] = "Running";
 static const char telling[] = "Output of the command";
 
@@ -503,6 +565,38 @@ static const qn_option options[] = {
      .group = sampling,
      .help = "the same seed, the same answer",
      .fallback = "0"},
+    {.name = "logit-bias",
+     .letter = 'l',
+     .kind = QN_OPTION_LIST,
+     AT(biases),
+     .argument = "ID+X",
+     .group = sampling,
+     .help = "add X to the logit of token ID (ID-X takes it, ID-inf forbids it); may be repeated"},
+    {.name = "grammar",
+     .kind = QN_OPTION_TEXT,
+     AT(grammar),
+     .argument = "GBNF",
+     .group = shaping,
+     .help = "answers follow this grammar, from its rule root on"},
+    {.name = "grammar-file",
+     .kind = QN_OPTION_TEXT,
+     AT(grammar_file),
+     .argument = "FILE",
+     .group = shaping,
+     .help = "the same, from a file"},
+    {.name = "json-schema",
+     .letter = 'j',
+     .kind = QN_OPTION_TEXT,
+     AT(json_schema),
+     .argument = "JSON",
+     .group = shaping,
+     .help = "answers are JSON that this schema accepts; {} for any"},
+    {.name = "json-schema-file",
+     .kind = QN_OPTION_TEXT,
+     AT(json_schema_file),
+     .argument = "FILE",
+     .group = shaping,
+     .help = "the same, from a file"},
     {.name = "ctx",
      .letter = 'c',
      .kind = QN_OPTION_COUNT,
@@ -518,6 +612,14 @@ static const qn_option options[] = {
      .group = running,
      .help = "prompt tokens computed together",
      .fallback = "512"},
+    {.name = "kv-type",
+     .kind = QN_OPTION_TEXT,
+     AT(kv_type),
+     .argument = "TYPE",
+     .group = running,
+     .help = "keep keys and values in TYPE",
+     .words = "F32 F16 BF16 Q8_0",
+     .fallback = "F16"},
     {.name = "threads",
      .kind = QN_OPTION_COUNT,
      AT(n_threads),
@@ -544,6 +646,8 @@ static const qn_example examples[] = {
     {"quern run runs/miller-sft -t Q4_K_M", "a training run's best checkpoint on its base, without writing a file"},
     {"quern run model-Q4_K_M.gguf --adapter checkpoint-400:0.5", "half an adapter on top, as it runs"},
     {"quern run model-Q4_K_M.gguf --raw -p \"Once upon a time\" -n 64", "continue a text"},
+    {"quern run model-Q4_K_M.gguf -j '{\"type\":\"array\",\"items\":{\"type\":\"string\"}}' -p \"Three colours\"",
+     "an answer that is JSON"},
     {"git diff | quern run model-Q4_K_M.gguf --system \"Summarise the change.\"", "a prompt from a pipe"},
 };
 

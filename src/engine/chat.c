@@ -11,10 +11,12 @@
 #include "base/json.h"
 #include "base/residence.h"
 #include "engine/chat_model.h"
+#include "engine/json_schema.h"
 #include "engine/sampler.h"
 #include "text/chat_render.h"
 #include "text/tokenizer.h"
 
+#include <math.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,7 +29,8 @@ struct qn_chat {
     qn_sequence *sequence;
     qn_tokenizer *tokenizer;
     qn_sampler *sampler;
-    qn_arena *arena; /* stop texts */
+    qn_guide *guide; /* NULL: answers are free */
+    qn_arena *arena; /* stop texts, biases */
     json_t *messages;
     qn_ids in_sequence; /* tokens whose keys and values there are */
     float *logits;      /* [n_vocab] */
@@ -70,6 +73,7 @@ qn_chat_sampling qn_chat_sampling_default(void) {
     };
 }
 
+/* Without biases: those live in the arena. */
 static qn_sampling sampling_of(const qn_chat_sampling *s) {
     return (qn_sampling){
         .temperature = (float)s->temperature,
@@ -119,6 +123,46 @@ static qn_status keep_stops(qn_chat *chat, const qn_chat_options *options, qn_er
     return chat->stops == NULL ? qn_fail_nomem(err, "stop texts", 0) : QN_OK;
 }
 
+static qn_status open_sampler(qn_chat *chat, const qn_chat_options *options, qn_error *err) {
+    const uint64_t n_vocab = qn_engine_n_vocab(chat->engine);
+    qn_sampling sampling = sampling_of(&options->sampling);
+    qn_logit_bias *biases = qn_arena_array(chat->arena, options->n_biases, sizeof *biases);
+    if (biases == NULL) {
+        return qn_fail_nomem(err, "logit biases", options->n_biases * sizeof *biases);
+    }
+    for (size_t i = 0; i < options->n_biases; i++) {
+        const qn_chat_bias *bias = &options->biases[i];
+        if (bias->token >= n_vocab || !(bias->bias < HUGE_VAL)) {
+            return qn_fail(err, QN_E_USAGE,
+                           "a logit bias of %g for token %llu: a number and an id below %llu are expected", bias->bias,
+                           (unsigned long long)bias->token, (unsigned long long)n_vocab);
+        }
+        biases[i] = (qn_logit_bias){(int32_t)bias->token, (float)bias->bias};
+    }
+    sampling.biases = biases;
+    sampling.n_biases = options->n_biases;
+    return qn_sampler_new(&sampling, (uint32_t)n_vocab, &chat->sampler, err);
+}
+
+static qn_status read_grammar(const qn_chat_options *options, qn_grammar **out, qn_error *err) {
+    char *text = NULL;
+    if (options->grammar != NULL) {
+        return qn_grammar_parse(options->grammar, strlen(options->grammar), out, err);
+    }
+    QN_TRY(qn_json_schema_to_grammar(options->json_schema, strlen(options->json_schema), &text, err));
+    qn_status status = qn_grammar_parse(text, strlen(text), out, err);
+    if (status != QN_OK) {
+        status = qn_fail_at(err, status, "the JSON schema, written as a grammar");
+    }
+    free(text);
+    return status;
+}
+
+static qn_status open_guide(qn_chat *chat, qn_grammar *grammar, qn_error *err) {
+    return grammar == NULL ? QN_OK
+                           : qn_guide_new(grammar, chat->tokenizer, qn_engine_n_vocab(chat->engine), &chat->guide, err);
+}
+
 static qn_status add_message(qn_chat *chat, const char *role, const char *content, size_t n, qn_error *err) {
     json_t *message = json_pack("{s:s, s:o?}", "role", role, "content", qn_json_text(content, n));
     if (message == NULL || json_array_append_new(chat->messages, message) != 0) {
@@ -127,28 +171,44 @@ static qn_status add_message(qn_chat *chat, const char *role, const char *conten
     return QN_OK;
 }
 
-static qn_status open_chat(qn_chat *chat, const qn_chat_options *options, qn_job *job, qn_error *err) {
+/* Texts of the caller's that can be wrong are looked at before a large file is. @param grammar out: or NULL */
+static qn_status check_options(const qn_chat_options *options, qn_grammar **grammar, qn_error *err) {
     const qn_sampling sampling = sampling_of(&options->sampling);
     QN_TRY(qn_sampling_check(&sampling, err));
+    if (options->grammar != NULL && options->json_schema != NULL) {
+        return qn_fail(err, QN_E_USAGE, "a grammar and a JSON schema: an answer follows one of them");
+    }
+    return options->grammar == NULL && options->json_schema == NULL ? QN_OK : read_grammar(options, grammar, err);
+}
+
+static qn_status open_model(qn_chat *chat, const qn_chat_options *options, qn_job *job, qn_error *err) {
+    QN_TRY(qn_chat_model_open(options, qn_available_bytes(), job, &chat->model, &chat->engine, err));
+    QN_TRY(check_memory(chat, err));
+    const qn_status status = qn_tokenizer_new(qn_engine_meta(chat->engine), &chat->tokenizer, err);
+    return status == QN_OK ? QN_OK : qn_fail_at(err, status, "%s", chat->model.inputs.base_dir);
+}
+
+static qn_status open_chat(qn_chat *chat, const qn_chat_options *options, qn_job *job, qn_error *err) {
+    qn_grammar *grammar = NULL;
     chat->arena = qn_arena_new();
     chat->messages = json_array();
+    chat->n_predict = options->n_predict;
     if (chat->arena == NULL || chat->messages == NULL) {
         return qn_fail_nomem(err, "a conversation", 0);
     }
     QN_TRY(keep_stops(chat, options, err));
-    QN_TRY(qn_chat_model_open(options, qn_available_bytes(), job, &chat->model, &chat->engine, err));
-    QN_TRY(check_memory(chat, err));
-    const qn_status has_tokenizer = qn_tokenizer_new(qn_engine_meta(chat->engine), &chat->tokenizer, err);
-    if (has_tokenizer != QN_OK) {
-        return qn_fail_at(err, has_tokenizer, "%s", options->path);
+    QN_TRY(check_options(options, &grammar, err));
+    const qn_status status = open_model(chat, options, job, err);
+    if (status != QN_OK) {
+        qn_grammar_free(grammar);
+        return status;
     }
-    const uint64_t n_vocab = qn_engine_n_vocab(chat->engine);
-    QN_TRY(qn_sampler_new(&sampling, (uint32_t)n_vocab, &chat->sampler, err));
+    QN_TRY(open_guide(chat, grammar, err));
+    QN_TRY(open_sampler(chat, options, err));
     QN_TRY(qn_sequence_new(chat->engine, &chat->sequence, err));
-    chat->logits = qn_new_array(n_vocab, sizeof *chat->logits);
-    chat->n_predict = options->n_predict;
+    chat->logits = qn_new_array(qn_engine_n_vocab(chat->engine), sizeof *chat->logits);
     if (chat->logits == NULL) {
-        return qn_fail_nomem(err, "logits", n_vocab * sizeof *chat->logits);
+        return qn_fail_nomem(err, "logits", qn_engine_n_vocab(chat->engine) * sizeof *chat->logits);
     }
     return options->system == NULL ? QN_OK : add_message(chat, "system", options->system, strlen(options->system), err);
 }
@@ -177,6 +237,7 @@ void qn_chat_free(qn_chat *chat) {
     }
     qn_sequence_free(chat->sequence);
     qn_sampler_free(chat->sampler);
+    qn_guide_free(chat->guide);
     qn_tokenizer_free(chat->tokenizer);
     qn_engine_free(chat->engine);
     qn_chat_model_clear(&chat->model);
@@ -300,9 +361,17 @@ static bool tell(answer *a, bool is_end) {
 /* One token. @param goes_on out */
 static qn_status write_token(answer *a, bool *goes_on, qn_error *err) {
     qn_chat *chat = a->chat;
-    const int32_t token = qn_sampler_pick(chat->sampler, chat->logits);
+    int32_t token = 0;
     *goes_on = false;
+    if (chat->guide != NULL && qn_guide_is_done(chat->guide)) {
+        a->stats.end = QN_CHAT_END_TOKEN;
+        return QN_OK;
+    }
+    QN_TRY(qn_sampler_pick_guided(chat->sampler, chat->guide, chat->logits, &token, err));
     qn_sampler_accept(chat->sampler, token);
+    if (chat->guide != NULL) {
+        QN_TRY(qn_guide_accept(chat->guide, token, err));
+    }
     if (qn_token_is_eog(chat->tokenizer, token)) {
         a->stats.end = QN_CHAT_END_TOKEN;
         return QN_OK;
@@ -330,6 +399,9 @@ static qn_status write_token(answer *a, bool *goes_on, qn_error *err) {
 static qn_status write_answer(answer *a, qn_error *err) {
     const double start = seconds_now();
     bool goes_on = true;
+    if (a->chat->guide != NULL) {
+        QN_TRY(qn_guide_reset(a->chat->guide, err));
+    }
     while (goes_on) {
         if (atomic_load(&a->chat->is_stopped)) {
             a->stats.end = QN_CHAT_END_ASKED;

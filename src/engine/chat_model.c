@@ -126,15 +126,26 @@ static qn_status open_loras(opener *o, const char *arch, qn_error *err) {
     return QN_OK;
 }
 
+static qn_status engine_options_of(const qn_chat_options *options, qn_engine_options *out, qn_error *err) {
+    *out = (qn_engine_options){.n_ctx = options->n_ctx, .n_batch = options->n_batch};
+    out->is_kv_typed = options->kv_type != NULL;
+    if (out->is_kv_typed && !qn_dtype_find(options->kv_type, &out->kv_type)) {
+        return qn_fail(err, QN_E_USAGE, "keys and values cannot be kept as '%.40s'; F16, Q8_0, BF16 and F32 can",
+                       options->kv_type);
+    }
+    return QN_OK;
+}
+
 qn_status qn_chat_model_open(const qn_chat_options *options, uint64_t max_bytes, qn_job *job, qn_chat_model *out,
                              qn_engine **engine, qn_error *err) {
     opener o = {.options = options, .out = out, .job = job};
-    qn_engine_options how = {.n_ctx = options->n_ctx, .n_batch = options->n_batch};
+    qn_engine_options how;
     qn_provider provider;
     out->arena = qn_arena_new();
     if (out->arena == NULL) {
         return qn_fail_nomem(err, "a conversation", 0);
     }
+    QN_TRY(engine_options_of(options, &how, err));
     QN_TRY(find_inputs(&o, err));
     QN_TRY(out->inputs.is_file ? open_file(&o, &provider, err) : open_folder(&o, max_bytes, &provider, err));
     const char *arch = qn_meta_string(provider.meta, "general.architecture");

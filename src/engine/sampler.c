@@ -327,10 +327,9 @@ static int32_t pick_mirostat(qn_sampler *s, uint32_t n) {
     return token;
 }
 
-int32_t qn_sampler_pick(qn_sampler *s, float *logits) {
+/* Filters and draws; logits stay as they are. */
+static int32_t choose(qn_sampler *s, const float *logits) {
     const qn_sampling *h = &s->how;
-    apply_biases(s, logits);
-    apply_penalties(s, logits);
     if (h->temperature <= 0) {
         (void)list_candidates(s, logits, 1);
         return s->list[0].token;
@@ -348,4 +347,26 @@ int32_t qn_sampler_pick(qn_sampler *s, float *logits) {
     n = keep_min_p(s->list, n, h->min_p);
     softmax(s->list, n, h->temperature);
     return draw_from(s, n);
+}
+
+int32_t qn_sampler_pick(qn_sampler *s, float *logits) {
+    apply_biases(s, logits);
+    apply_penalties(s, logits);
+    return choose(s, logits);
+}
+
+qn_status qn_sampler_pick_guided(qn_sampler *s, qn_guide *guide, float *logits, int32_t *token, qn_error *err) {
+    const double mu = s->mu;
+    bool allows = true;
+    *token = qn_sampler_pick(s, logits);
+    if (guide != NULL) {
+        QN_TRY(qn_guide_check(guide, *token, &allows, err));
+    }
+    if (allows) {
+        return QN_OK;
+    }
+    s->mu = mu; /* a token that does not come surprises nobody */
+    QN_TRY(qn_guide_mask(guide, logits, err));
+    *token = choose(s, logits);
+    return QN_OK;
 }

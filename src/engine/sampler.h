@@ -3,7 +3,7 @@
 #ifndef QUERN_ENGINE_SAMPLER_H
 #define QUERN_ENGINE_SAMPLER_H
 
-#include "base/error.h"
+#include "engine/guide.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -58,5 +58,15 @@ void qn_sampler_accept(qn_sampler *sampler, int32_t token);
  * @param logits [n_vocab]; changed
  */
 int32_t qn_sampler_pick(qn_sampler *sampler, float *logits);
+
+/**
+ * Picks a token that a guide allows. What the sampler picks of itself is looked at first, and only when it may not
+ * come are all others masked. Neither sampler nor guide accepts it yet.
+ * @param guide  NULL: every token may come
+ * @param logits [n_vocab]; changed
+ * @return QN_OK; as qn_guide_mask()
+ */
+QN_NODISCARD qn_status qn_sampler_pick_guided(qn_sampler *sampler, qn_guide *guide, float *logits, int32_t *token,
+                                              qn_error *err);
 
 #endif
