@@ -56,7 +56,7 @@ static int measure(qn_cpu_level level, qn_dtype type, const uint64_t *counts, in
         return 1;
     }
     for (uint64_t i = 0; i < most_rows * row_bytes; i++) {
-        weights[i] = (unsigned char)((i * 2654435761U) >> 24 & 0x3B);
+        weights[i] = (unsigned char)(((i * 2654435761U) >> 24 & 0x3B) | 0x20U); /* no scale is denormal */
     }
     for (uint64_t i = 0; i < (uint64_t)MAX_VECTORS * N_COLS; i++) {
         values[i] = (float)((double)(i * 40503U % 65536U) / 65536.0 - 0.5);
