@@ -162,25 +162,36 @@ DOT_INLINE quick_sums quick_q6_k(const unsigned char *src, const int8_t *x, __m2
     return s;
 }
 
+/* Low nibbles of 16 bytes, then high ones. */
+DOT_INLINE __m256i quick_nibbles(const uint8_t *qs) {
+    const __m256i twice = _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)(const void *)qs));
+    return _mm256_and_si256(_mm256_srlv_epi64(twice, _mm256_setr_epi64x(0, 0, 4, 4)), _mm256_set1_epi8(15));
+}
+
+DOT_INLINE __m256i quick_levels(const uint8_t *qs, const void *levels) {
+    const __m256i both = _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)levels));
+    return _mm256_shuffle_epi8(both, quick_nibbles(qs));
+}
+
+/* Eight scales of 4 + 2 bits, less 32, in 16 bits each: multiplying shifts a lane's bits to the left end. */
+DOT_INLINE __m128i iq4_xs_scales(const qn_block_iq4_xs *b) {
+    const __m128i twice = _mm_setr_epi8(0, -1, 0, -1, 1, -1, 1, -1, 2, -1, 2, -1, 3, -1, 3, -1);
+    const __m128i bytes = _mm_shuffle_epi8(_mm_cvtsi32_si128((int)flat_u32(b->scales_l)), twice);
+    const __m128i low = _mm_srli_epi16(_mm_mullo_epi16(bytes, _mm_set1_epi32(0x01000 | 0x100 << 16)), 12);
+    const __m128i pairs = _mm_set1_epi16((short)flat_u16(b->scales_h));
+    const __m128i left = _mm_setr_epi16(1 << 14, 1 << 12, 1 << 10, 1 << 8, 1 << 6, 1 << 4, 1 << 2, 1);
+    const __m128i high = _mm_slli_epi16(_mm_srli_epi16(_mm_mullo_epi16(pairs, left), 14), 4);
+    return _mm_sub_epi16(_mm_or_si128(low, high), _mm_set1_epi16(32));
+}
+
 DOT_INLINE quick_sums quick_iq4_xs(const unsigned char *src, const int8_t *x, __m256i x_sums) {
     const qn_block_iq4_xs *b = (const qn_block_iq4_xs *)(const void *)src;
-    const __m256i levels = _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)(const void *)qn_levels_iq4));
-    const __m128i mask = _mm_set1_epi8(15);
-    uint64_t low = flat_u32(b->scales_l);
-    low = (low | low << 16) & 0x0000FFFF0000FFFFU;
-    low = (low | low << 8) & 0x00FF00FF00FF00FFU;
-    low = (low | low << 4) & BYTES(15);
-    const uint64_t bytes = low | octet_bytes((uint16_t)flat_u16(b->scales_h)) << 4;
-    const __m128i words = _mm_sub_epi16(_mm_cvtepu8_epi16(_mm_set_epi64x(0, (long long)bytes)), _mm_set1_epi16(32));
-    const __m256i scales = _mm256_broadcastsi128_si256(words);
+    const __m256i scales = _mm256_broadcastsi128_si256(iq4_xs_scales(b));
     quick_sums s = {_mm256_setzero_si256(), _mm256_setzero_si256()};
     (void)x_sums;
 #pragma GCC unroll 8
     for (unsigned j = 0; j < 8; j++) {
-        const __m128i word = _mm_loadu_si128((const __m128i *)(const void *)(b->qs + 16 * j));
-        const __m128i upper = _mm_and_si128(_mm_srli_epi16(word, 4), mask);
-        const __m256i indices = _mm256_inserti128_si256(_mm256_castsi128_si256(_mm_and_si128(word, mask)), upper, 1);
-        s.codes = add_codes(CODES_SIGNED, s.codes, _mm256_shuffle_epi8(levels, indices), x + 32 * j,
+        s.codes = add_codes(CODES_SIGNED, s.codes, quick_levels(b->qs + 16 * j, qn_levels_iq4), x + 32 * j,
                             scale_of_32(scales, j));
     }
     return s;
@@ -235,17 +246,6 @@ DOT_INLINE void quick_rows_k(const qn_dot_task *task, quick_k_fn *quick, code_si
 }
 
 /* ---- Blocks of 32 ---- */
-
-/* Low nibbles of 16 bytes, then high ones. */
-DOT_INLINE __m256i quick_nibbles(const uint8_t *qs) {
-    const __m256i twice = _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)(const void *)qs));
-    return _mm256_and_si256(_mm256_srlv_epi64(twice, _mm256_setr_epi64x(0, 0, 4, 4)), _mm256_set1_epi8(15));
-}
-
-DOT_INLINE __m256i quick_levels(const uint8_t *qs, const void *levels) {
-    const __m256i both = _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)levels));
-    return _mm256_shuffle_epi8(both, quick_nibbles(qs));
-}
 
 /* 16 where a bit of 32 is set. */
 DOT_INLINE __m256i quick_fifths(const uint8_t *qh) {
