@@ -533,12 +533,14 @@ static void flat_iq4_nl(const unsigned char *src, unsigned n_groups, flat_32 *f)
     }
 }
 
-/* Doubled E2M1 above -12, and half the power of two. */
+/* Doubled E2M1 above -12. */
+static const uint8_t flat_levels_mxfp4[16] = {12, 13, 14, 15, 16, 18, 20, 24, 12, 11, 10, 9, 8, 6, 4, 0};
+
+/* The scale is half the power of two. */
 static void flat_mxfp4(const unsigned char *src, unsigned n_groups, flat_32 *f) {
-    static const uint8_t above[16] = {12, 13, 14, 15, 16, 18, 20, 24, 12, 11, 10, 9, 8, 6, 4, 0};
     for (unsigned g = 0; g < n_groups; g++) {
         const qn_block_mxfp4 *b = (const qn_block_mxfp4 *)(const void *)src + g;
-        put_levels(b->qs, above, f->codes + 32 * g);
+        put_levels(b->qs, flat_levels_mxfp4, f->codes + 32 * g);
         f->d[g] = f32_from_bits(b->e < 2 ? 0x00200000U << b->e : ((uint32_t)b->e - 1) << 23);
         f->m[g] = -12.0F * f->d[g];
     }

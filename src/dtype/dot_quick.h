@@ -162,25 +162,36 @@ DOT_INLINE quick_sums quick_q6_k(const unsigned char *src, const int8_t *x, __m2
     return s;
 }
 
+/* Low nibbles of 16 bytes, then high ones. */
+DOT_INLINE __m256i quick_nibbles(const uint8_t *qs) {
+    const __m256i twice = _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)(const void *)qs));
+    return _mm256_and_si256(_mm256_srlv_epi64(twice, _mm256_setr_epi64x(0, 0, 4, 4)), _mm256_set1_epi8(15));
+}
+
+DOT_INLINE __m256i quick_levels(const uint8_t *qs, const void *levels) {
+    const __m256i both = _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)levels));
+    return _mm256_shuffle_epi8(both, quick_nibbles(qs));
+}
+
+/* Eight scales of 4 + 2 bits, less 32, in 16 bits each: multiplying shifts a lane's bits to the left end. */
+DOT_INLINE __m128i iq4_xs_scales(const qn_block_iq4_xs *b) {
+    const __m128i twice = _mm_setr_epi8(0, -1, 0, -1, 1, -1, 1, -1, 2, -1, 2, -1, 3, -1, 3, -1);
+    const __m128i bytes = _mm_shuffle_epi8(_mm_cvtsi32_si128((int)flat_u32(b->scales_l)), twice);
+    const __m128i low = _mm_srli_epi16(_mm_mullo_epi16(bytes, _mm_set1_epi32(0x01000 | 0x100 << 16)), 12);
+    const __m128i pairs = _mm_set1_epi16((short)flat_u16(b->scales_h));
+    const __m128i left = _mm_setr_epi16(1 << 14, 1 << 12, 1 << 10, 1 << 8, 1 << 6, 1 << 4, 1 << 2, 1);
+    const __m128i high = _mm_slli_epi16(_mm_srli_epi16(_mm_mullo_epi16(pairs, left), 14), 4);
+    return _mm_sub_epi16(_mm_or_si128(low, high), _mm_set1_epi16(32));
+}
+
 DOT_INLINE quick_sums quick_iq4_xs(const unsigned char *src, const int8_t *x, __m256i x_sums) {
     const qn_block_iq4_xs *b = (const qn_block_iq4_xs *)(const void *)src;
-    const __m256i levels = _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)(const void *)qn_levels_iq4));
-    const __m128i mask = _mm_set1_epi8(15);
-    uint64_t low = flat_u32(b->scales_l);
-    low = (low | low << 16) & 0x0000FFFF0000FFFFU;
-    low = (low | low << 8) & 0x00FF00FF00FF00FFU;
-    low = (low | low << 4) & BYTES(15);
-    const uint64_t bytes = low | octet_bytes((uint16_t)flat_u16(b->scales_h)) << 4;
-    const __m128i words = _mm_sub_epi16(_mm_cvtepu8_epi16(_mm_set_epi64x(0, (long long)bytes)), _mm_set1_epi16(32));
-    const __m256i scales = _mm256_broadcastsi128_si256(words);
+    const __m256i scales = _mm256_broadcastsi128_si256(iq4_xs_scales(b));
     quick_sums s = {_mm256_setzero_si256(), _mm256_setzero_si256()};
     (void)x_sums;
 #pragma GCC unroll 8
     for (unsigned j = 0; j < 8; j++) {
-        const __m128i word = _mm_loadu_si128((const __m128i *)(const void *)(b->qs + 16 * j));
-        const __m128i upper = _mm_and_si128(_mm_srli_epi16(word, 4), mask);
-        const __m256i indices = _mm256_inserti128_si256(_mm256_castsi128_si256(_mm_and_si128(word, mask)), upper, 1);
-        s.codes = add_codes(CODES_SIGNED, s.codes, _mm256_shuffle_epi8(levels, indices), x + 32 * j,
+        s.codes = add_codes(CODES_SIGNED, s.codes, quick_levels(b->qs + 16 * j, qn_levels_iq4), x + 32 * j,
                             scale_of_32(scales, j));
     }
     return s;
@@ -234,41 +245,103 @@ DOT_INLINE void quick_rows_k(const qn_dot_task *task, quick_k_fn *quick, code_si
     }
 }
 
-DOT_INLINE __m256i quick_nibbles(const uint8_t *qs) {
-    const __m128i word = _mm_loadu_si128((const __m128i *)(const void *)qs);
-    const __m256i both = _mm256_inserti128_si256(_mm256_castsi128_si256(word), _mm_srli_epi16(word, 4), 1);
-    return _mm256_and_si256(both, _mm256_set1_epi8(15));
+/* ---- Blocks of 32 ---- */
+
+/* 16 where a bit of 32 is set. */
+DOT_INLINE __m256i quick_fifths(const uint8_t *qh) {
+    const __m256i which = _mm256_setr_epi64x(0, 0x0101010101010101, 0x0202020202020202, 0x0303030303030303);
+    const __m256i bit = _mm256_set1_epi64x((long long)0x8040201008040201U);
+    const __m256i spread = _mm256_shuffle_epi8(_mm256_set1_epi32((int)flat_u32(qh)), which);
+    return _mm256_and_si256(_mm256_cmpeq_epi8(_mm256_and_si256(spread, bit), bit), _mm256_set1_epi8(16));
 }
 
-/* 32 codes behind the scale of a block. */
 DOT_INLINE __m256i quick_q4_0(const unsigned char *src) {
     return quick_nibbles(src + offsetof(qn_block_q4_0, qs));
 }
 
-DOT_INLINE __m256i quick_iq4_nl(const unsigned char *src) {
-    const __m128i levels = _mm_loadu_si128((const __m128i *)(const void *)qn_levels_iq4);
-    return _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(levels), quick_nibbles(src + offsetof(qn_block_iq4_nl, qs)));
+DOT_INLINE __m256i quick_q4_1(const unsigned char *src) {
+    return quick_nibbles(src + offsetof(qn_block_q4_1, qs));
+}
+
+DOT_INLINE __m256i quick_q5_0(const unsigned char *src) {
+    return _mm256_or_si256(quick_nibbles(src + offsetof(qn_block_q5_0, qs)),
+                           quick_fifths(src + offsetof(qn_block_q5_0, qh)));
+}
+
+DOT_INLINE __m256i quick_q5_1(const unsigned char *src) {
+    return _mm256_or_si256(quick_nibbles(src + offsetof(qn_block_q5_1, qs)),
+                           quick_fifths(src + offsetof(qn_block_q5_1, qh)));
 }
 
 DOT_INLINE __m256i quick_q8_0(const unsigned char *src) {
     return load_256(src + offsetof(qn_block_q8_0, qs));
 }
 
-DOT_INLINE __m256i quick_q5_0(const unsigned char *src) {
-    const __m256i which = _mm256_setr_epi64x(0, 0x0101010101010101, 0x0202020202020202, 0x0303030303030303);
-    const __m256i bit = _mm256_set1_epi64x((long long)0x8040201008040201U);
-    const __m256i spread = _mm256_shuffle_epi8(_mm256_set1_epi32((int)flat_u32(src + offsetof(qn_block_q5_0, qh))),
-                                               which);
-    const __m256i is_set = _mm256_cmpeq_epi8(_mm256_and_si256(spread, bit), bit);
-    return _mm256_or_si256(quick_nibbles(src + offsetof(qn_block_q5_0, qs)),
-                           _mm256_and_si256(is_set, _mm256_set1_epi8(16)));
+DOT_INLINE __m256i quick_iq4_nl(const unsigned char *src) {
+    return quick_levels(src + offsetof(qn_block_iq4_nl, qs), qn_levels_iq4);
+}
+
+DOT_INLINE __m256i quick_mxfp4(const unsigned char *src) {
+    return quick_levels(src + offsetof(qn_block_mxfp4, qs), flat_levels_mxfp4);
 }
 
 typedef __m256i quick_32_fn(const unsigned char *src);
 
+/* Scales and what the groups of four rows begin at, a lane each. */
+typedef struct quick_heads {
+    __m128 d;
+    __m128 m;
+} quick_heads;
+
+/* The first four bytes of four blocks: first all lower halves, then all upper ones. */
+DOT_INLINE __m128i four_words(const unsigned char *const rows[DOT_ROWS], uint64_t byte) {
+    const __m128i a = _mm_cvtsi32_si128((int)flat_u32(rows[0] + byte));
+    const __m128i b = _mm_cvtsi32_si128((int)flat_u32(rows[1] + byte));
+    const __m128i c = _mm_cvtsi32_si128((int)flat_u32(rows[2] + byte));
+    const __m128i d = _mm_cvtsi32_si128((int)flat_u32(rows[3] + byte));
+    return _mm_unpacklo_epi32(_mm_unpacklo_epi16(a, b), _mm_unpacklo_epi16(c, d));
+}
+
+typedef quick_heads quick_heads_fn(__m128i words, float offset);
+
+/* A scale in f16; codes count from offset. */
+DOT_INLINE quick_heads heads_half(__m128i words, float offset) {
+    const __m128 d = _mm_cvtph_ps(words);
+    return (quick_heads){d, _mm_mul_ps(_mm_set1_ps(-offset), d)};
+}
+
+/* Scale and minimum in f16. */
+DOT_INLINE quick_heads heads_two_halves(__m128i words, float offset) {
+    const __m256 both = _mm256_cvtph_ps(words);
+    (void)offset;
+    return (quick_heads){_mm256_castps256_ps128(both), _mm256_extractf128_ps(both, 1)};
+}
+
+/* Half of a power of two. */
+DOT_INLINE quick_heads heads_power(__m128i words, float offset) {
+    const __m128i e = _mm_and_si128(_mm_cvtepu16_epi32(words), _mm_set1_epi32(255));
+    const __m128i normal = _mm_slli_epi32(_mm_sub_epi32(e, _mm_set1_epi32(1)), 23);
+    const __m128i tiny = _mm_sllv_epi32(_mm_set1_epi32(0x00200000), e);
+    const __m128i is_tiny = _mm_cmpgt_epi32(_mm_set1_epi32(2), e);
+    const __m128 d = _mm_castsi128_ps(_mm_blendv_epi8(normal, tiny, is_tiny));
+    return (quick_heads){d, _mm_mul_ps(_mm_set1_ps(-offset), d)};
+}
+
+/* Sums of four rows of 8 lanes. Sums of 4 codes below 32 fit 16 bits, and so do sums of 8. */
+DOT_INLINE __m128i sums_of_codes(code_size size, const __m256i rows[DOT_ROWS]) {
+    if (size == CODES_SIGNED) {
+        return sums_of_rows(rows);
+    }
+    const __m256i ones = _mm256_set1_epi16(1);
+    const __m256i first = _mm256_madd_epi16(_mm256_packs_epi32(rows[0], rows[1]), ones);
+    const __m256i second = _mm256_madd_epi16(_mm256_packs_epi32(rows[2], rows[3]), ones);
+    const __m256i both = _mm256_madd_epi16(_mm256_packs_epi32(first, second), ones);
+    return _mm_add_epi32(_mm256_castsi256_si128(both), _mm256_extracti128_si256(both, 1));
+}
+
 /* All rows of blocks that begin with their scale times one vector; codes count from offset. */
-DOT_INLINE void quick_rows_32(const qn_dot_task *task, quick_32_fn *quick, code_size size, uint64_t block_bytes,
-                              float offset) {
+DOT_INLINE void quick_rows_32(const qn_dot_task *task, quick_32_fn *quick, quick_heads_fn *heads, code_size size,
+                              uint64_t block_bytes, float offset) {
     const int8_t *x = (const int8_t *)task->vectors;
     const float *x_d = (const float *)(const void *)(task->vectors + task->planes.d);
     const float *x_s = (const float *)(const void *)(task->vectors + task->planes.sums);
@@ -281,18 +354,23 @@ DOT_INLINE void quick_rows_32(const qn_dot_task *task, quick_32_fn *quick, code_
         choose_rows(task, r, rows);
         for (uint64_t g = 0; g < task->n_cols / DOT_GROUP; g++) {
             const __m256i values = load_256(x + g * DOT_GROUP);
-            const __m128 d = four_halves(rows, g * block_bytes);
+            const quick_heads h = heads(four_words(rows, g * block_bytes), offset);
             __m256i sums[DOT_ROWS];
 #pragma GCC unroll 4
             for (unsigned i = 0; i < DOT_ROWS; i++) {
                 sums[i] = _mm256_madd_epi16(pairs_of(size, quick(rows[i] + g * block_bytes), values), ones);
                 FINISH(sums[i]);
-                prefetch_next(rows[i] + g * block_bytes, next, block_bytes);
             }
-            const __m128 codes = _mm_cvtepi32_ps(sums_of_rows(sums));
-            acc = _mm_fmadd_ps(_mm_mul_ps(d, _mm_set1_ps(x_d[g])), codes, acc);
+            /* Two blocks of 17 to 24 bytes lie in a line of the cache, or one of 34. */
+            if (next != 0 && (block_bytes > 32 || g % 2 == 0)) {
+                for (unsigned i = 0; i < DOT_ROWS; i++) {
+                    _mm_prefetch((const char *)rows[i] + g * block_bytes + next, _MM_HINT_T0);
+                }
+            }
+            const __m128 codes = _mm_cvtepi32_ps(sums_of_codes(size, sums));
+            acc = _mm_fmadd_ps(_mm_mul_ps(h.d, _mm_set1_ps(x_d[g])), codes, acc);
             if (size != CODES_SIGNED) {
-                acc = _mm_fmadd_ps(_mm_mul_ps(_mm_set1_ps(-offset), d), _mm_set1_ps(x_s[g]), acc);
+                acc = _mm_fmadd_ps(h.m, _mm_set1_ps(x_s[g]), acc);
             }
         }
         _mm_storeu_ps(out, acc);
@@ -305,9 +383,9 @@ DOT_INLINE void quick_rows_32(const qn_dot_task *task, quick_32_fn *quick, code_
         quick_rows_k(task, quick_##type, size, sizeof(qn_block_##type), d_at, dmin_at); \
     }
 
-#define DEFINE_QUICK_32(type, size, offset)                                       \
-    static void quick_rows_##type(const qn_dot_task *task) {                      \
-        quick_rows_32(task, quick_##type, size, sizeof(qn_block_##type), offset); \
+#define DEFINE_QUICK_32(type, heads, size, offset)                                       \
+    static void quick_rows_##type(const qn_dot_task *task) {                             \
+        quick_rows_32(task, quick_##type, heads, size, sizeof(qn_block_##type), offset); \
     }
 
 DEFINE_QUICK_K(q2_k, CODES_5_BIT, offsetof(qn_block_q2_k, d), offsetof(qn_block_q2_k, dmin))
@@ -316,10 +394,13 @@ DEFINE_QUICK_K(q4_k, CODES_4_BIT, offsetof(qn_block_q4_k, d), offsetof(qn_block_
 DEFINE_QUICK_K(q5_k, CODES_5_BIT, offsetof(qn_block_q5_k, d), offsetof(qn_block_q5_k, dmin))
 DEFINE_QUICK_K(q6_k, CODES_6_BIT, offsetof(qn_block_q6_k, d), offsetof(qn_block_q6_k, d))
 DEFINE_QUICK_K(iq4_xs, CODES_SIGNED, offsetof(qn_block_iq4_xs, d), 0)
-DEFINE_QUICK_32(q4_0, CODES_4_BIT, 8.0F)
-DEFINE_QUICK_32(q5_0, CODES_5_BIT, 16.0F)
-DEFINE_QUICK_32(q8_0, CODES_SIGNED, 0.0F)
-DEFINE_QUICK_32(iq4_nl, CODES_SIGNED, 0.0F)
+DEFINE_QUICK_32(q4_0, heads_half, CODES_4_BIT, 8.0F)
+DEFINE_QUICK_32(q4_1, heads_two_halves, CODES_4_BIT, 0.0F)
+DEFINE_QUICK_32(q5_0, heads_half, CODES_5_BIT, 16.0F)
+DEFINE_QUICK_32(q5_1, heads_two_halves, CODES_5_BIT, 0.0F)
+DEFINE_QUICK_32(q8_0, heads_half, CODES_SIGNED, 0.0F)
+DEFINE_QUICK_32(iq4_nl, heads_half, CODES_SIGNED, 0.0F)
+DEFINE_QUICK_32(mxfp4, heads_power, CODES_5_BIT, 12.0F)
 
 #endif
 #endif
