@@ -1,6 +1,6 @@
 # Each one clear error, nothing written.
 try() {
-    quern quantize "$@" 2>&1 | grep -v '^quern: note' | head -n 1
+    quern quantize "$@" 2>&1 | grep -vE '^quern: note|^[A-Z][a-z]+: [0-9]+%' | head -n 1
     echo "exit ${PIPESTATUS[0]}"
 }
 quern pack "$SAMPLES/miller-base" -t Q8_0,F16 -o . --name miller -q
