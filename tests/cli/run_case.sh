@@ -4,7 +4,8 @@
 #
 # A case is a shell script that calls `quern`; it runs in an empty folder, with $SAMPLES naming the bundled samples.
 # CASE.expected holds a section "== stdout" and a section "== stderr", either left out when empty. Times, rates and
-# folders are replaced before comparing; lines of progress, which only slow machines see, are dropped. UPDATE=1 writes CASE.expected instead: read the difference before committing.
+# folders are replaced before comparing; lines of progress, which only slow machines see, are dropped. UPDATE=1 writes
+# CASE.expected instead: read the difference before committing.
 set -euo pipefail
 
 case_file=$(realpath "$1")
@@ -43,9 +44,10 @@ status=0
 
 {
     for stream in stdout stderr; do
-        if [ -s "$work/$stream" ]; then
+        normalise <"$work/$stream" >"$work/text"
+        if [ -s "$work/text" ]; then
             echo "== $stream"
-            normalise <"$work/$stream"
+            cat "$work/text"
         fi
     done
 } >"$work/found"
