@@ -36,7 +36,7 @@ echo "exit $?"
 echo "- what is not run"
 quern pack "$SAMPLES/miller-base" -t F16 -o . --name plain -q
 odd() {
-    quern quantize plain-F16.gguf -t Q8_0 -o odd --force "$@" 2>&1 | grep -e "^quern" -e "^Q8_0" -e "KLD"
+    quern quantize plain-F16.gguf -t Q8_0 -o odd --force "$@" 2>&1 | grep -e "^quern" -e "^Q8_0" -e "KLD" | sed -E "s/ +/ /g"
     echo "exit ${PIPESTATUS[0]}"
 }
 odd --override-kv llama.rope.scaling.type=str:unheard
