@@ -111,7 +111,8 @@ typedef struct qn_places {
 /** The choice of experts. */
 typedef struct qn_routing {
     const qn_mixture *mixture;
-    const float *scores; /**< [n_rows, n_expert] */
+    float *scores;     /**< [n_rows, n_expert] of the router; overwritten */
+    const float *bias; /**< [n_expert] on what decides the choice, not on weights; NULL: none */
     uint64_t n_rows;
     qn_places *places; /**< out; room for a batch */
 } qn_routing;

@@ -22,50 +22,37 @@ static float sigmoid(float x) {
     return 1.0F / (1.0F + expf(-x));
 }
 
-/* Weights of the chosen, from their scores. @param all [n_expert] scores of the row */
-static void weigh(const qn_mixture *m, const float *all, float *chosen) {
-    const bool among_all = m->gating == QN_GATING_SOFTMAX;
-    const float *others = among_all ? all : chosen;
-    const uint64_t n_others = among_all ? m->n_expert : m->n_used;
+static void softmax(float *x, uint64_t n) {
     float max = -INFINITY;
     float sum = 0;
-    if (m->gating == QN_GATING_SIGMOID) {
-        for (uint64_t i = 0; i < m->n_used; i++) {
-            chosen[i] = sigmoid(chosen[i]);
-        }
-    } else {
-        for (uint64_t i = 0; i < n_others; i++) {
-            max = fmaxf(max, others[i]);
-        }
-        for (uint64_t i = 0; i < n_others; i++) {
-            sum += expf(others[i] - max);
-        }
-        for (uint64_t i = 0; i < m->n_used; i++) {
-            chosen[i] = expf(chosen[i] - max) / sum;
-        }
+    for (uint64_t i = 0; i < n; i++) {
+        max = fmaxf(max, x[i]);
     }
-    if (m->normalizes) {
-        sum = 0;
-        for (uint64_t i = 0; i < m->n_used; i++) {
-            sum += chosen[i];
-        }
-        for (uint64_t i = 0; i < m->n_used; i++) {
-            chosen[i] /= fmaxf(sum, least_sum);
-        }
+    for (uint64_t i = 0; i < n; i++) {
+        x[i] = expf(x[i] - max);
+        sum += x[i];
     }
-    for (uint64_t i = 0; i < m->n_used; i++) {
-        chosen[i] *= m->scale;
+    for (uint64_t i = 0; i < n; i++) {
+        x[i] /= sum;
     }
 }
 
-/*
- * The n_used experts of highest score, best first. All gatings keep the order of scores, so that it decides. What is
- * not a number is chosen last.
- */
-static void choose(const qn_mixture *m, const float *scores, uint64_t *experts, float *chosen) {
+/* What a row's scores count before the choice. */
+static void gate(const qn_mixture *m, float *scores) {
+    if (m->gating == QN_GATING_SOFTMAX) {
+        softmax(scores, m->n_expert);
+    }
+    for (uint64_t e = 0; m->gating == QN_GATING_SIGMOID && e < m->n_expert; e++) {
+        scores[e] = sigmoid(scores[e]);
+    }
+}
+
+/* The n_used experts whose score and bias are highest, best first. What is not a number is chosen last. */
+static void choose(const qn_mixture *m, const float *scores, const float *bias, uint64_t *experts, float *chosen) {
     uint64_t n = 0;
     for (uint64_t e = 0; e < m->n_expert; e++) {
-        const float s = isnan(scores[e]) ? -INFINITY : scores[e];
+        const float sum = bias == NULL ? scores[e] : scores[e] + bias[e];
+        const float s = isnan(sum) ? -INFINITY : sum;
         uint64_t at = n;
         if (n == m->n_used && s <= chosen[n - 1]) {
             continue;
@@ -79,6 +66,21 @@ static void choose(const qn_mixture *m, const float *scores, uint64_t *experts, 
     }
 }
 
+/* Weights of the chosen. */
+static void weigh(const qn_mixture *m, const float *scores, const uint64_t *experts, float *weights) {
+    float sum = 0;
+    for (uint64_t i = 0; i < m->n_used; i++) {
+        weights[i] = scores[experts[i]];
+        sum += weights[i];
+    }
+    if (m->gating == QN_GATING_SOFTMAX_CHOSEN) {
+        softmax(weights, m->n_used);
+    }
+    for (uint64_t i = 0; i < m->n_used; i++) {
+        weights[i] *= m->scale / (m->normalizes ? fmaxf(sum, least_sum) : 1);
+    }
+}
+
 void qn_cpu_route(qn_backend *self, const qn_routing *call) {
     const qn_mixture *m = call->mixture;
     qn_places *p = call->places;
@@ -89,10 +91,12 @@ void qn_cpu_route(qn_backend *self, const qn_routing *call) {
     p->n_experts = m->n_expert;
     memset(p->first, 0, (size_t)(m->n_expert + 1) * sizeof *p->first);
     for (uint64_t row = 0; row < call->n_rows; row++) {
-        const float *scores = call->scores + row * m->n_expert;
+        float *scores = call->scores + row * m->n_expert;
+        float *weights = p->weights + row * m->n_used;
         uint64_t *experts = p->places + row * m->n_used;
-        choose(m, scores, experts, p->weights + row * m->n_used);
-        weigh(m, scores, p->weights + row * m->n_used);
+        gate(m, scores);
+        choose(m, scores, call->bias, experts, weights);
+        weigh(m, scores, experts, weights);
         for (uint64_t i = 0; i < m->n_used; i++) {
             p->first[experts[i]]++;
         }
@@ -250,9 +254,9 @@ void qn_cpu_mix(qn_backend *self, const qn_places *places, const float *src, uin
 void qn_cpu_gate_rows(qn_backend *self, const float *gates, float *x, uint64_t n_rows, uint64_t n_cols) {
     (void)self;
     for (uint64_t row = 0; row < n_rows; row++) {
-        const float gate = sigmoid(gates[row]);
+        const float share = sigmoid(gates[row]);
         for (uint64_t k = 0; k < n_cols; k++) {
-            x[row * n_cols + k] *= gate;
+            x[row * n_cols + k] *= share;
         }
     }
 }

@@ -49,7 +49,8 @@ void qn_engine_mix_experts(qn_engine *e, const qn_layer *layer, uint64_t n) {
     const uint64_t n_embd = e->graph.n_embd;
     float *shared = e->buffers.expert_out; /* free once the experts' rows are mixed */
     const qn_product scores = {&layer->router, e->buffers.scores, m->n_expert};
-    const qn_routing routing = {.mixture = m, .scores = e->buffers.scores, .n_rows = n, .places = &e->places};
+    const qn_routing routing = {
+        .mixture = m, .scores = e->buffers.scores, .bias = layer->choice_bias, .n_rows = n, .places = &e->places};
     qn_engine_multiply(e, &scores, 1, e->buffers.normed, n_embd, n);
     e->backend->route(e->backend, &routing);
     run_experts(e, &layer->experts, n * m->n_used);

@@ -27,6 +27,8 @@ typedef struct traits {
     bool has_post_norms;
     bool has_positions;
     bool is_tied;
+    bool may_lack_qk_norm;
+    bool norms_after_rope;
     bool norms_whole_qk; /* q and k have norms over all their heads at once */
     bool has_norm_bias;  /* norms have a bias although their mean stays */
     bool has_scales;     /* may have the keys embedding_scale, residual_scale and logit_scale */
@@ -34,6 +36,7 @@ typedef struct traits {
     const char *ffn_norm;     /* NULL: "ffn_norm" */
     qn_gating gating;         /* where the key is not there; 0: softmax */
     bool may_mix;             /* layers are mixtures where the key expert_count is there */
+    bool has_norm_key;        /* the key expert_weights_norm says that; without it they are not divided */
     bool keeps_expert_sums;   /* weights of the chosen experts are not divided by their sum */
     qn_shared_kind shared;    /* beside the experts, where its width is not 0 */
     bool scales_embedding;    /* by the root of n_embd */
@@ -43,37 +46,17 @@ typedef struct traits {
     uint64_t sliding_pattern; /* every n-th layer is full; 0: windows are ignored */
     double base_swa;          /* default rope base of sliding layers; 0: that of the others */
     bool scales_swa;          /* linear scaling holds for sliding layers, too */
-    double attn_softcap;      /* default; < 0: no such key */
+    bool has_attn_softcap;    /* may have the key attn_logit_softcapping */
+    bool has_final_softcap;
+    double attn_softcap; /* without it; 0: none */
     double final_softcap;
 } traits;
 
 static const traits families[] = {
-    {.arch = "llama",
-     .rope = QN_ROPE_NORM,
-     .may_mix = true,
-     .has_attn_scale = true,
-     .attn_softcap = -1,
-     .final_softcap = -1},
-    {.arch = "qwen2moe",
-     .rope = QN_ROPE_NEOX,
-     .may_mix = true,
-     .keeps_expert_sums = true,
-     .shared = QN_SHARED_GATED,
-     .attn_softcap = -1,
-     .final_softcap = -1},
-    {.arch = "qwen3moe",
-     .rope = QN_ROPE_NEOX,
-     .may_mix = true,
-     .has_qk_norm = true,
-     .attn_softcap = -1,
-     .final_softcap = -1},
-    {.arch = "olmoe",
-     .rope = QN_ROPE_NEOX,
-     .may_mix = true,
-     .keeps_expert_sums = true,
-     .norms_whole_qk = true,
-     .attn_softcap = -1,
-     .final_softcap = -1},
+    {.arch = "llama", .rope = QN_ROPE_NORM, .may_mix = true, .has_attn_scale = true},
+    {.arch = "qwen2moe", .rope = QN_ROPE_NEOX, .may_mix = true, .keeps_expert_sums = true, .shared = QN_SHARED_GATED},
+    {.arch = "qwen3moe", .rope = QN_ROPE_NEOX, .may_mix = true, .has_qk_norm = true},
+    {.arch = "olmoe", .rope = QN_ROPE_NEOX, .may_mix = true, .keeps_expert_sums = true, .norms_whole_qk = true},
     {.arch = "gpt-oss",
      .rope = QN_ROPE_NEOX,
      .act = QN_ACT_SILU_LIMITED,
@@ -84,38 +67,43 @@ static const traits families[] = {
      .ffn_norm = "post_attention_norm",
      .window = 128,
      .sliding_pattern = 2,
-     .scales_swa = true,
-     .attn_softcap = -1,
-     .final_softcap = -1},
-    {.arch = "phimoe",
+     .scales_swa = true},
+    {.arch = "deepseek", .rope = QN_ROPE_NORM, .may_mix = true, .keeps_expert_sums = true, .shared = QN_SHARED_ADDED},
+    {.arch = "dots1",
      .rope = QN_ROPE_NEOX,
      .may_mix = true,
-     .has_norm_bias = true,
-     .attn_softcap = -1,
-     .final_softcap = -1},
-    {.arch = "granite",
-     .rope = QN_ROPE_NORM,
-     .has_attn_scale = true,
-     .has_scales = true,
-     .attn_softcap = -1,
-     .final_softcap = -1},
+     .has_norm_key = true,
+     .shared = QN_SHARED_ADDED,
+     .has_qk_norm = true},
+    {.arch = "glm4moe",
+     .rope = QN_ROPE_NEOX,
+     .may_mix = true,
+     .has_norm_key = true,
+     .gating = QN_GATING_SIGMOID,
+     .shared = QN_SHARED_ADDED,
+     .has_qk_norm = true,
+     .may_lack_qk_norm = true,
+     .ffn_norm = "post_attention_norm"},
+    {.arch = "hunyuan-dense", .rope = QN_ROPE_NEOX, .has_qk_norm = true, .norms_after_rope = true},
+    {.arch = "hunyuan-moe",
+     .rope = QN_ROPE_NEOX,
+     .may_mix = true,
+     .shared = QN_SHARED_ADDED,
+     .has_qk_norm = true,
+     .norms_after_rope = true},
+    {.arch = "ernie4_5", .rope = QN_ROPE_NORM},
+    {.arch = "ernie4_5-moe", .rope = QN_ROPE_NORM, .may_mix = true, .shared = QN_SHARED_ADDED},
+    {.arch = "phimoe", .rope = QN_ROPE_NEOX, .may_mix = true, .has_norm_bias = true},
+    {.arch = "granite", .rope = QN_ROPE_NORM, .has_attn_scale = true, .has_scales = true},
     {.arch = "granitemoe",
      .rope = QN_ROPE_NORM,
      .may_mix = true,
      .shared = QN_SHARED_ADDED,
      .has_attn_scale = true,
-     .has_scales = true,
-     .attn_softcap = -1,
-     .final_softcap = -1},
-    {.arch = "qwen2", .rope = QN_ROPE_NEOX, .attn_softcap = -1, .final_softcap = -1},
-    {.arch = "qwen3", .rope = QN_ROPE_NEOX, .has_qk_norm = true, .attn_softcap = -1, .final_softcap = -1},
-    {.arch = "gemma",
-     .rope = QN_ROPE_NEOX,
-     .act = QN_ACT_GELU,
-     .scales_embedding = true,
-     .is_tied = true,
-     .attn_softcap = -1,
-     .final_softcap = -1},
+     .has_scales = true},
+    {.arch = "qwen2", .rope = QN_ROPE_NEOX},
+    {.arch = "qwen3", .rope = QN_ROPE_NEOX, .has_qk_norm = true},
+    {.arch = "gemma", .rope = QN_ROPE_NEOX, .act = QN_ACT_GELU, .scales_embedding = true, .is_tied = true},
     {.arch = "gemma2",
      .rope = QN_ROPE_NEOX,
      .act = QN_ACT_GELU,
@@ -126,7 +114,9 @@ static const traits families[] = {
      .window = 4096,
      .sliding_pattern = 2,
      .scales_swa = true,
+     .has_attn_softcap = true,
      .attn_softcap = 50,
+     .has_final_softcap = true,
      .final_softcap = 30},
     {.arch = "gemma3",
      .rope = QN_ROPE_NEOX,
@@ -137,17 +127,14 @@ static const traits families[] = {
      .layers_by_width = 62,
      .sliding_pattern = 6,
      .base_swa = 10000,
-     .attn_softcap = -1,
-     .final_softcap = 0},
-    {.arch = "phi3", .rope = QN_ROPE_NEOX, .mlp = QN_MLP_GATED_FUSED, .attn_softcap = -1, .final_softcap = -1},
+     .has_final_softcap = true},
+    {.arch = "phi3", .rope = QN_ROPE_NEOX, .mlp = QN_MLP_GATED_FUSED},
     {.arch = "gpt2",
      .norm = QN_NORM_LAYER,
      .rope = QN_ROPE_ABSENT,
      .mlp = QN_MLP_PLAIN,
      .act = QN_ACT_GELU,
-     .has_positions = true,
-     .attn_softcap = -1,
-     .final_softcap = -1},
+     .has_positions = true},
 };
 
 /* Reads "ARCH.suffix". */
@@ -229,7 +216,10 @@ static qn_status read_number(reader *r, const char *suffix, double min, double m
 }
 
 static qn_status read_sizes(reader *r, qn_graph *g, qn_error *err) {
+    uint64_t n_beyond = 0; /* layers that guess further tokens: they are no part of the forward pass */
     QN_TRY(read_count(r, "block_count", 1, MAX_LAYERS, true, &g->n_layer, err));
+    QN_TRY(read_count(r, "nextn_predict_layers", 0, g->n_layer - 1, false, &n_beyond, err));
+    g->n_layer -= n_beyond;
     QN_TRY(read_count(r, "context_length", 1, MAX_CTX, true, &g->n_ctx, err));
     QN_TRY(read_count(r, "embedding_length", 1, MAX_SIZE, true, &g->n_embd, err));
     QN_TRY(read_count(r, "feed_forward_length", 1, MAX_SIZE, true, &g->n_ff, err));
@@ -274,6 +264,10 @@ static qn_status read_gating(reader *r, const traits *t, qn_mixture *m, qn_error
     }
     m->gating = gating != 0 ? (qn_gating)gating : t->gating != 0 ? t->gating : QN_GATING_SOFTMAX;
     m->normalizes = !t->keeps_expert_sums;
+    if (t->has_norm_key) {
+        const qn_meta_value *v = find(r, "expert_weights_norm");
+        m->normalizes = v != NULL && v->type == QN_META_BOOL && v->as.b;
+    }
     m->scale = scale == 0 ? 1 : (float)scale;
     return QN_OK;
 }
@@ -293,6 +287,8 @@ static qn_status read_mixture(reader *r, const traits *t, qn_graph *g, qn_error 
     QN_TRY(read_count(r, "expert_used_count", 1, m->n_expert, true, &m->n_used, err));
     QN_TRY(read_count(r, "expert_feed_forward_length", 1, MAX_SIZE, false, &m->n_ff, err));
     QN_TRY(read_count(r, "leading_dense_block_count", 0, MAX_LAYERS, false, &m->n_dense_lead, err));
+    m->step = 1;
+    QN_TRY(read_count(r, "interleave_moe_layer_step", 1, MAX_LAYERS, false, &m->step, err));
     QN_TRY(read_count(r, "expert_shared_count", 0, MAX_EXPERTS, false, &n_shared, err));
     m->n_ff_shared = n_shared * m->n_ff;
     QN_TRY(read_count(r, "expert_shared_feed_forward_length", 0, MAX_SIZE, false, &m->n_ff_shared, err));
@@ -301,7 +297,8 @@ static qn_status read_mixture(reader *r, const traits *t, qn_graph *g, qn_error 
 }
 
 bool qn_graph_is_mixture(const qn_graph *graph, uint64_t layer) {
-    return graph->mixture.n_expert > 0 && layer >= graph->mixture.n_dense_lead;
+    const qn_mixture *m = &graph->mixture;
+    return m->n_expert > 0 && layer >= m->n_dense_lead && (layer + 1) % m->step == 0;
 }
 
 /* Factors of scaling, as the runtime understands keys that may be absent. */
@@ -425,10 +422,10 @@ static qn_status read_scales(reader *r, const traits *t, qn_graph *g, qn_error *
     if (t->has_attn_scale) {
         QN_TRY(read_number(r, "attention.scale", 0, 1e6, &scale, err));
     }
-    if (attn_cap >= 0) {
+    if (t->has_attn_softcap) {
         QN_TRY(read_number(r, "attn_logit_softcapping", 0, 1e9, &attn_cap, err));
     }
-    if (final_cap >= 0) {
+    if (t->has_final_softcap) {
         QN_TRY(read_number(r, "final_logit_softcapping", 0, 1e9, &final_cap, err));
     }
     if (scale == 0) {
@@ -454,7 +451,7 @@ static const traits *find_family(const char *arch) {
 }
 
 static qn_status refuse_family(const char *where, const char *arch, qn_error *err) {
-    char known[256] = "";
+    char known[512] = "";
     size_t used = 0;
     for (size_t i = 0; i < COUNT(families) && used < sizeof known; i++) {
         const int n = snprintf(known + used, sizeof known - used, "%s%s", i == 0 ? "" : ", ", families[i].arch);
@@ -478,6 +475,8 @@ qn_status qn_graph_read(const char *where, const qn_meta *meta, qn_arena *arena,
                   .mlp = t->mlp,
                   .act = t->act,
                   .has_qk_norm = t->has_qk_norm || t->norms_whole_qk,
+                  .may_lack_qk_norm = t->may_lack_qk_norm,
+                  .norms_after_rope = t->norms_after_rope,
                   .norms_whole_qk = t->norms_whole_qk,
                   .has_norm_bias = t->has_norm_bias || t->norm == QN_NORM_LAYER,
                   .has_post_norms = t->has_post_norms,

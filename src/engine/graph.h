@@ -34,6 +34,7 @@ typedef struct qn_mixture {
     uint64_t n_ff;         /**< of an expert */
     uint64_t n_ff_shared;  /**< of the shared expert */
     uint64_t n_dense_lead; /**< layers before the first mixture */
+    uint64_t step;         /**< from there on, layers whose number plus 1 is a multiple of it are mixtures */
     qn_gating gating;
     bool normalizes; /**< weights of the chosen are divided by their sum */
     float scale;     /**< on weights */
@@ -71,20 +72,22 @@ typedef struct qn_graph {
     qn_mlp_kind mlp;
     qn_activation act;
     qn_mixture mixture;
-    bool has_qk_norm;     /**< RMS norm of every head of q and k before the rotation */
-    bool norms_whole_qk;  /**< of all heads of q or k at once instead */
-    bool has_norm_bias;   /**< of the norms around sub-layers and before the output */
-    bool has_post_norms;  /**< norms behind attention and feed-forward, before the residual is added */
-    bool has_sinks;       /**< heads have a score that takes a share of the softmax and gives nothing */
-    const char *ffn_norm; /**< name of the norm before the feed-forward */
-    bool has_positions;   /**< learned positions are added to the embedding */
-    bool is_tied;         /**< the output matrix is always the embedding */
-    float embd_scale;     /**< on embeddings */
-    float residual_scale; /**< on what a sub-layer adds */
-    float logit_scale;    /**< on logits */
-    float attn_scale;     /**< on scores */
-    float attn_softcap;   /**< c tanh(z / c) of scores; 0: none */
-    float final_softcap;  /**< of logits; 0: none */
+    bool has_qk_norm;      /**< RMS norm of every head of q and k before the rotation */
+    bool may_lack_qk_norm; /**< where a file has no such norm, there is none */
+    bool norms_after_rope; /**< of q and k: behind the rotation */
+    bool norms_whole_qk;   /**< of all heads of q or k at once instead */
+    bool has_norm_bias;    /**< of the norms around sub-layers and before the output */
+    bool has_post_norms;   /**< norms behind attention and feed-forward, before the residual is added */
+    bool has_sinks;        /**< heads have a score that takes a share of the softmax and gives nothing */
+    const char *ffn_norm;  /**< name of the norm before the feed-forward */
+    bool has_positions;    /**< learned positions are added to the embedding */
+    bool is_tied;          /**< the output matrix is always the embedding */
+    float embd_scale;      /**< on embeddings */
+    float residual_scale;  /**< on what a sub-layer adds */
+    float logit_scale;     /**< on logits */
+    float attn_scale;      /**< on scores */
+    float attn_softcap;    /**< c tanh(z / c) of scores; 0: none */
+    float final_softcap;   /**< of logits; 0: none */
     qn_rope_kind rope_kind;
     uint64_t n_rot;      /**< rotated dimensions of a head, even */
     uint64_t n_ctx_orig; /**< longer contexts take the long factors */

@@ -46,22 +46,29 @@ static void norm_rows(qn_engine *e, const qn_norm *norm, const float *src, float
     e->backend->norm(e->backend, &call);
 }
 
+static void norm_heads(qn_engine *e, const qn_norm *norm, float *x, uint64_t n_heads, uint64_t stride, uint64_t n) {
+    const qn_graph *g = &e->graph;
+    const qn_norm_call call = {.kind = QN_NORM_RMS,
+                               .norm = norm,
+                               .eps = g->eps,
+                               .src = x,
+                               .src_stride = stride,
+                               .dst = x,
+                               .dst_stride = stride,
+                               .n_rows = n,
+                               .n_groups = g->norms_whole_qk ? 1 : n_heads,
+                               .n_cols = g->norms_whole_qk ? n_heads * g->head_dim : g->head_dim};
+    if (norm->weight != NULL) {
+        e->backend->norm(e->backend, &call);
+    }
+}
+
 /* Norm and rotation of the heads of q or k. */
 static void prepare_heads(qn_engine *e, const qn_norm *norm, float *x, uint64_t n_heads, uint64_t stride, uint64_t n,
                           const float *turns) {
     const qn_graph *g = &e->graph;
-    if (norm->weight != NULL) {
-        const qn_norm_call call = {.kind = QN_NORM_RMS,
-                                   .norm = norm,
-                                   .eps = g->eps,
-                                   .src = x,
-                                   .src_stride = stride,
-                                   .dst = x,
-                                   .dst_stride = stride,
-                                   .n_rows = n,
-                                   .n_groups = g->norms_whole_qk ? 1 : n_heads,
-                                   .n_cols = g->norms_whole_qk ? n_heads * g->head_dim : g->head_dim};
-        e->backend->norm(e->backend, &call);
+    if (!g->norms_after_rope) {
+        norm_heads(e, norm, x, n_heads, stride, n);
     }
     if (g->rope_kind != QN_ROPE_ABSENT) {
         const qn_rotation call = {.kind = g->rope_kind,
@@ -73,6 +80,9 @@ static void prepare_heads(qn_engine *e, const qn_norm *norm, float *x, uint64_t 
                                   .n_rot = g->n_rot,
                                   .turns = turns};
         e->backend->rotate(e->backend, &call);
+    }
+    if (g->norms_after_rope) {
+        norm_heads(e, norm, x, n_heads, stride, n);
     }
 }
 

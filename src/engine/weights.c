@@ -213,8 +213,9 @@ static qn_status find_linear(finder *f, uint64_t layer, const char *part, uint64
                               : find_vector(f, name_in_layer(f, layer, part, "bias"), rows, bias, &out->bias, err);
 }
 
-static qn_status find_norm(finder *f, uint64_t layer, const char *part, uint64_t n, qn_norm *out, qn_error *err) {
-    QN_TRY(find_vector(f, name_in_layer(f, layer, part, "weight"), n, NEEDED, &out->weight, err));
+static qn_status find_norm(finder *f, uint64_t layer, const char *part, uint64_t n, presence wanted, qn_norm *out,
+                           qn_error *err) {
+    QN_TRY(find_vector(f, name_in_layer(f, layer, part, "weight"), n, wanted, &out->weight, err));
     return f->graph->has_norm_bias ? find_vector(f, name_in_layer(f, layer, part, "bias"), n, NEEDED, &out->bias, err)
                                    : QN_OK;
 }
@@ -223,7 +224,7 @@ static qn_status find_attention(finder *f, uint64_t i, qn_layer *layer, qn_error
     const qn_graph *g = f->graph;
     const uint64_t q = g->n_head * g->head_dim;
     const uint64_t kv = g->n_head_kv * g->head_dim;
-    QN_TRY(find_norm(f, i, "attn_norm", g->n_embd, &layer->attn_norm, err));
+    QN_TRY(find_norm(f, i, "attn_norm", g->n_embd, NEEDED, &layer->attn_norm, err));
     QN_TRY(find_linear(f, i, "attn_qkv", q + 2 * kv, g->n_embd, OPTIONAL, &layer->qkv, err));
     if (layer->qkv.bytes == NULL) {
         QN_TRY(find_linear(f, i, "attn_q", q, g->n_embd, NEEDED, &layer->q, err));
@@ -231,11 +232,12 @@ static qn_status find_attention(finder *f, uint64_t i, qn_layer *layer, qn_error
         QN_TRY(find_linear(f, i, "attn_v", kv, g->n_embd, NEEDED, &layer->v, err));
     }
     if (g->has_qk_norm) {
-        QN_TRY(find_norm(f, i, "attn_q_norm", g->norms_whole_qk ? q : g->head_dim, &layer->q_norm, err));
-        QN_TRY(find_norm(f, i, "attn_k_norm", g->norms_whole_qk ? kv : g->head_dim, &layer->k_norm, err));
+        const presence wanted = g->may_lack_qk_norm ? OPTIONAL : NEEDED;
+        QN_TRY(find_norm(f, i, "attn_q_norm", g->norms_whole_qk ? q : g->head_dim, wanted, &layer->q_norm, err));
+        QN_TRY(find_norm(f, i, "attn_k_norm", g->norms_whole_qk ? kv : g->head_dim, wanted, &layer->k_norm, err));
     }
     if (g->has_post_norms) {
-        QN_TRY(find_norm(f, i, "post_attention_norm", g->n_embd, &layer->post_attn_norm, err));
+        QN_TRY(find_norm(f, i, "post_attention_norm", g->n_embd, NEEDED, &layer->post_attn_norm, err));
     }
     if (g->has_sinks) {
         QN_TRY(find_vector(f, name_in_layer(f, i, "attn_sinks", "weight"), g->n_head, NEEDED, &layer->sinks, err));
@@ -271,6 +273,7 @@ static qn_status find_mixture(finder *f, uint64_t i, qn_layer *layer, qn_error *
     const qn_graph *g = f->graph;
     const qn_mixture *m = &g->mixture;
     QN_TRY(find_linear(f, i, "ffn_gate_inp", m->n_expert, g->n_embd, NEEDED, &layer->router, err));
+    QN_TRY(find_vector(f, name_in_layer(f, i, "exp_probs_b", "bias"), m->n_expert, OPTIONAL, &layer->choice_bias, err));
     QN_TRY(find_stack(f, i, "ffn_gate_up_exps", 2 * m->n_ff, g->n_embd, OPTIONAL, &layer->experts.up, err));
     if (layer->experts.up.bytes == NULL) {
         QN_TRY(find_stack(f, i, "ffn_gate_exps", m->n_ff, g->n_embd, NEEDED, &layer->experts.gate, err));
@@ -287,9 +290,9 @@ static qn_status find_mixture(finder *f, uint64_t i, qn_layer *layer, qn_error *
 
 static qn_status find_feed_forward(finder *f, uint64_t i, qn_layer *layer, qn_error *err) {
     const qn_graph *g = f->graph;
-    QN_TRY(find_norm(f, i, g->ffn_norm, g->n_embd, &layer->ffn_norm, err));
+    QN_TRY(find_norm(f, i, g->ffn_norm, g->n_embd, NEEDED, &layer->ffn_norm, err));
     QN_TRY(qn_graph_is_mixture(g, i) ? find_mixture(f, i, layer, err) : find_mlp(f, i, "", g->n_ff, &layer->mlp, err));
-    return g->has_post_norms ? find_norm(f, i, "post_ffw_norm", g->n_embd, &layer->post_ffn_norm, err) : QN_OK;
+    return g->has_post_norms ? find_norm(f, i, "post_ffw_norm", g->n_embd, NEEDED, &layer->post_ffn_norm, err) : QN_OK;
 }
 
 static qn_status find_ends(finder *f, qn_error *err) {

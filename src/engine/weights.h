@@ -38,10 +38,11 @@ typedef struct qn_layer {
     qn_weight qkv, q, k, v, output;
     const float *sinks; /**< [n_head] scores; NULL: none */
     qn_mlp mlp;
-    qn_weight router;      /**< [n_expert, n_embd] */
-    qn_mlp experts;        /**< stacks */
-    qn_mlp shared;         /**< the shared expert */
-    qn_weight shared_gate; /**< [1, n_embd]; its sigmoid weighs the shared expert */
+    qn_weight router;         /**< [n_expert, n_embd] */
+    const float *choice_bias; /**< [n_expert] NULL: none */
+    qn_mlp experts;           /**< stacks */
+    qn_mlp shared;            /**< the shared expert */
+    qn_weight shared_gate;    /**< [1, n_embd]; its sigmoid weighs the shared expert */
 } qn_layer;
 
 /** Parts of a model that a provider may hold one at a time. */

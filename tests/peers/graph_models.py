@@ -121,6 +121,9 @@ QK_NORMS = {"attn_q_norm.weight": (HEAD_DIM,), "attn_k_norm.weight": (HEAD_DIM,)
 QKV_BIASES = {"attn_q.bias": (N_HEAD * HEAD_DIM,), "attn_k.bias": (N_HEAD_KV * HEAD_DIM,),
               "attn_v.bias": (N_HEAD_KV * HEAD_DIM,)}
 
+SIGMOID = {"expert_count": 6, "expert_used_count": 2, "expert_feed_forward_length": 40, "expert_shared_count": 2,
+           "leading_dense_block_count": 1, "expert_weights_scale": 1.7, "expert_gating_func": 2}
+CHOICE_BIAS = {"exp_probs_b.bias": (6,)}
 GRANITE = {"embedding_scale": 3.0, "residual_scale": 0.4, "attention.scale": 0.2, "logit_scale": 5.0}
 
 MODELS = [
@@ -153,6 +156,37 @@ MODELS = [
                                        "ffn_norm.weight": None, "post_attention_norm.weight": (N_EMBD,)},
                mixture=experts(6, 40) | {"ffn_gate_inp.bias": (6,), "ffn_gate_exps.bias": (6, 40),
                                          "ffn_up_exps.bias": (6, 40), "ffn_down_exps.bias": (6, N_EMBD)}, seed=12),
+    GraphModel("deepseek", "deepseek",
+               {"expert_count": 6, "expert_used_count": 2, "expert_feed_forward_length": 40, "expert_shared_count": 2,
+                "leading_dense_block_count": 1, "expert_weights_scale": 1.0, "rope.dimension_count": HEAD_DIM},
+               mixture=experts(6, 40) | shared(80), n_dense_lead=1, seed=13),
+    GraphModel("dots1", "dots1", SIGMOID | {"expert_weights_norm": True}, attention=QK_NORMS,
+               mixture=experts(6, 40) | shared(80) | CHOICE_BIAS, n_dense_lead=1, n_head_kv=N_HEAD, seed=14),
+    GraphModel("dots1, sums kept", "dots1", SIGMOID, attention=QK_NORMS,
+               mixture=experts(6, 40) | shared(80) | CHOICE_BIAS, n_dense_lead=1, n_head_kv=N_HEAD, seed=15),
+    GraphModel("glm4moe", "glm4moe", SIGMOID | {"expert_weights_norm": True, "rope.dimension_count": 8},
+               attention=QKV_BIASES | {"ffn_norm.weight": None, "post_attention_norm.weight": (N_EMBD,)},
+               mixture=experts(6, 40) | shared(80) | CHOICE_BIAS, n_dense_lead=1, seed=16),
+    GraphModel("glm4moe, norms", "glm4moe", SIGMOID | {"expert_weights_norm": True},
+               attention=QKV_BIASES | QK_NORMS | {"ffn_norm.weight": None, "post_attention_norm.weight": (N_EMBD,)},
+               mixture=experts(6, 40) | shared(80) | CHOICE_BIAS, n_dense_lead=1, seed=17),
+    GraphModel("glm4moe, a layer for the token after next", "glm4moe",
+               SIGMOID | {"expert_weights_norm": True, "nextn_predict_layers": 1},
+               attention=QKV_BIASES | {"ffn_norm.weight": None, "post_attention_norm.weight": (N_EMBD,)},
+               mixture=experts(6, 40) | shared(80) | CHOICE_BIAS, n_dense_lead=1,
+               ends={"blk.2.nextn.eh_proj.weight": (N_EMBD, 2 * N_EMBD), "blk.2.nextn.enorm.weight": (N_EMBD,),
+                     "blk.2.nextn.hnorm.weight": (N_EMBD,)}, seed=22),
+    GraphModel("hunyuan-dense", "hunyuan-dense", {}, attention=QK_NORMS, dense=True, seed=18),
+    GraphModel("hunyuan-moe", "hunyuan-moe",
+               {"expert_count": 6, "expert_used_count": 2, "expert_feed_forward_length": N_FF,
+                "expert_shared_feed_forward_length": 48}, attention=QK_NORMS, mixture=experts(6, N_FF) | shared(48),
+               seed=19),
+    GraphModel("ernie4_5", "ernie4_5", {}, dense=True, seed=20),
+    GraphModel("ernie4_5-moe", "ernie4_5-moe",
+               {"expert_count": 6, "expert_used_count": 2, "expert_feed_forward_length": 40, "expert_shared_count": 2,
+                "expert_shared_feed_forward_length": 48, "interleave_moe_layer_step": 1,
+                "leading_dense_block_count": 1}, mixture=experts(6, 40) | shared(48) | CHOICE_BIAS, n_dense_lead=1,
+               seed=21),
     GraphModel("granite", "granite", GRANITE, dense=True, seed=9),
     GraphModel("granitemoe", "granitemoe", GRANITE | {"expert_count": 6, "expert_used_count": 2},
                mixture=experts(6, N_FF), seed=10),

@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The engine beside llama.cpp, on the same files: logits of every family, of families that only GGUF files tell of
-(graph_models.py), and the sample's 40 answers.
+"""The engine beside llama.cpp, on the same files: logits of every family, and the sample's 40 answers.
 
 Logits agree within 1e-3 of their standard deviation, on prompts longer than the sliding window, the batch and the
 original context, whether tokens come in batches or one by one. llama.cpp's GELU is a table of half-precision values, so
@@ -15,9 +14,7 @@ import numpy as np
 
 import forward_pass
 import llama
-from families import BY_NAME, FAMILIES, Family, n_experts, small_config
-from gguf_file import read_metadata
-from graph_models import MODELS, fuse_experts
+from families import FAMILIES, Family, n_experts, small_config
 from harness import MILLER_BASE, MILLER_RUN, ROOT, SAMPLES, one_line, pack, pack_one, run
 from test_answers import EXPECTED, N_CTX, prompt_of
 from tiny_tokenizers import n_tokens
@@ -112,25 +109,6 @@ def check_family(report, family, tmp):
             report.case(f"{place}: keys and values in F16", 0 < usual < HALF_LIMIT, f"{usual:.2g}")
 
 
-def check_graph_model(report, model, vocab, tmp):
-    """A family that the engine runs, whether it is packed or not."""
-    path, out = model.write(tmp / "model.gguf", vocab), tmp / "logits.bin"
-    prompt = np.random.default_rng(model.seed).integers(3, len(vocab["tokenizer.ggml.tokens"]) - 2, LONG_PROMPT)
-    with llama.Model(path) as peer:
-        theirs, n_vocab = peer.logits(prompt, 256), peer.n_vocab
-    ours = engine_logits(path, prompt, 256, n_vocab, out)
-    worst = distance(ours, theirs)
-    report.case(f"{model.name}: llama.cpp's logits", worst < LIMIT, f"{worst:.2g} of the deviation")
-    steps = engine_logits(path, prompt, 256, n_vocab, out, command="steps", n_threads=2)
-    report.case(f"{model.name}: token by token", np.array_equal(steps, ours), f"{distance(steps, ours):.2g}")
-    half = engine_logits(path, prompt, 256, n_vocab, out, kv="F16")
-    usual = usual_distance(half, ours)
-    report.case(f"{model.name}: keys and values in F16", 0 < usual < HALF_LIMIT, f"{usual:.2g} in most rows")
-    if "ffn_gate_exps.weight" in model.mixture:
-        fused = engine_logits(model.write(tmp / "fused.gguf", vocab, fuse_experts), prompt, 256, n_vocab, out)
-        report.case(f"{model.name}: gate and up in one", np.array_equal(fused, ours), f"{distance(fused, ours):.2g}")
-
-
 def count_answers(path, model, kv, adapters=()):
     """How many of the 40 questions the engine answers word for word; and the first wrong one."""
     questions = json.loads((SAMPLES / "miller-sft-questions.json").read_text())
@@ -158,9 +136,6 @@ def main(report, tmp):
     llama.lib()
     for family in FAMILIES + MORE:
         report.attempt(family.name, check_family, report, family, tmp)
-    vocab = read_metadata(pack_one(tmp / "vocab", BY_NAME["mistral"].write(tmp / "vocab-base"), "-t", "F32"))
-    for model in MODELS:
-        report.attempt(model.name, check_graph_model, report, model, vocab, tmp)
     files = pack(tmp / "out", MILLER_BASE, "--run", MILLER_RUN, "--name", "miller", "-t", ",".join(EXPECTED))
     for name in EXPECTED:
         report.attempt(name, check_answers, report, name, files[f"miller-{name}.gguf"])
