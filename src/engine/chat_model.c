@@ -87,21 +87,6 @@ static qn_status open_file(const opener *o, qn_provider *provider, qn_error *err
     return QN_OK;
 }
 
-static qn_status open_folder(const opener *o, uint64_t max_bytes, qn_provider *provider, qn_error *err) {
-    const qn_model_inputs *in = &o->out->inputs;
-    const char *run_dir = in->run == NULL ? NULL : in->run->dir;
-    const qn_model_request request = {.dir = in->base_dir,
-                                      .adapters = in->adapters,
-                                      .n_adapters = in->n_adapters,
-                                      .extra_dirs = &run_dir,
-                                      .n_extra_dirs = run_dir == NULL ? 0 : 1,
-                                      .fallback_dir = in->fallback_dir,
-                                      .job = o->job};
-    const qn_recipe_provider_options how = {.type = o->options->type, .max_bytes = max_bytes};
-    QN_TRY(qn_model_open(&request, &o->out->model, err));
-    return qn_recipe_provider_open(o->out->model, &how, o->job, provider, err);
-}
-
 static qn_status open_lora(opener *o, const qn_adapter_ref *ref, const char *arch, qn_error *err) {
     qn_chat_model *out = o->out;
     QN_TRY(qn_lora_open(ref->dir, ref->strength, out->inputs.base_dir, arch, o->job, &out->loras[out->n_loras], err));
@@ -136,6 +121,35 @@ static qn_status engine_options_of(const qn_chat_options *options, qn_engine_opt
     return QN_OK;
 }
 
+static qn_status open_file_with_loras(opener *o, qn_provider *provider, qn_error *err) {
+    QN_TRY(open_file(o, provider, err));
+    const char *arch = qn_meta_string(provider->meta, "general.architecture");
+    const qn_status status = open_loras(o, arch == NULL ? "" : arch, err);
+    if (status != QN_OK) {
+        provider->close(provider->self);
+    }
+    return status;
+}
+
+/* Encoding takes time: what can fail without it comes first. */
+static qn_status open_folder_with_loras(opener *o, uint64_t max_bytes, qn_provider *provider, qn_error *err) {
+    const qn_model_inputs *in = &o->out->inputs;
+    const char *run_dir = in->run == NULL ? NULL : in->run->dir;
+    const qn_model_request request = {.dir = in->base_dir,
+                                      .adapters = in->adapters,
+                                      .n_adapters = in->n_adapters,
+                                      .extra_dirs = &run_dir,
+                                      .n_extra_dirs = run_dir == NULL ? 0 : 1,
+                                      .fallback_dir = in->fallback_dir,
+                                      .job = o->job};
+    const qn_recipe_provider_options how = {.type = o->options->type, .max_bytes = max_bytes};
+    qn_graph graph;
+    QN_TRY(qn_model_open(&request, &o->out->model, err));
+    QN_TRY(qn_graph_read(in->base_dir, &o->out->model->meta, o->out->arena, &graph, err));
+    QN_TRY(open_loras(o, o->out->model->arch_name, err));
+    return qn_recipe_provider_open(o->out->model, &how, o->job, provider, err);
+}
+
 qn_status qn_chat_model_open(const qn_chat_options *options, uint64_t max_bytes, qn_job *job, qn_chat_model *out,
                              qn_engine **engine, qn_error *err) {
     opener o = {.options = options, .out = out, .job = job};
@@ -147,13 +161,8 @@ qn_status qn_chat_model_open(const qn_chat_options *options, uint64_t max_bytes,
     }
     QN_TRY(engine_options_of(options, &how, err));
     QN_TRY(find_inputs(&o, err));
-    QN_TRY(out->inputs.is_file ? open_file(&o, &provider, err) : open_folder(&o, max_bytes, &provider, err));
-    const char *arch = qn_meta_string(provider.meta, "general.architecture");
-    const qn_status status = open_loras(&o, arch == NULL ? "" : arch, err);
-    if (status != QN_OK) {
-        provider.close(provider.self);
-        return status;
-    }
+    QN_TRY(out->inputs.is_file ? open_file_with_loras(&o, &provider, err)
+                               : open_folder_with_loras(&o, max_bytes, &provider, err));
     how.loras = (const qn_lora *const *)out->loras;
     how.n_loras = out->n_loras;
     return qn_engine_open_provider(&provider, &how, job, engine, err);
