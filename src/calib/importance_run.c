@@ -237,8 +237,7 @@ static qn_status read_text(run *r, qn_error *err) {
             QN_TRY(finish_chunks(r, &piece, err));
         }
         (void)snprintf(so_far, sizeof so_far, "chunk %" PRIu64 " of %" PRIu64, r->n_done, r->chunks.n);
-        progress.message = so_far;
-        qn_progress_add(&progress, (qn_progress_at){0}, piece.n_chunks * piece.n);
+        qn_progress_add(&progress, (qn_progress_at){.message = so_far}, piece.n_chunks * piece.n);
     }
     return QN_OK;
 }

@@ -110,9 +110,7 @@ static void tell(course *c, const qn_piece *piece) {
     }
     /* The last token of a chunk is not run, but it has been read. */
     const uint64_t n_read = piece->n_chunks * (piece->n + piece->is_last);
-    c->progress.message = n > 0 ? so_far : NULL;
-    qn_progress_add(&c->progress, (qn_progress_at){0}, n_read);
-    c->progress.message = NULL;
+    qn_progress_add(&c->progress, (qn_progress_at){.message = n > 0 ? so_far : NULL}, n_read);
 }
 
 static qn_status course_run(course *c, qn_measured_text *read, qn_error *err) {

@@ -189,7 +189,7 @@ static void work(void *shared, unsigned worker) {
         const qn_status status = survey_sample(r, t, &s, &err);
         (void)pthread_mutex_lock(&r->lock);
         if (status == QN_OK) {
-            const qn_progress_at at = {t->name, (uint64_t)(t - r->survey->tensors) + 1};
+            const qn_progress_at at = {.tensor = t->name, .tensor_index = (uint64_t)(t - r->survey->tensors) + 1};
             qn_progress_add(&r->progress, at, s.n_rows * s.n_cols * sizeof(float));
         } else if (r->status == QN_OK) {
             r->status = status;

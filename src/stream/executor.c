@@ -318,7 +318,7 @@ static qn_status finish_unit(unit_work *w) {
         r->state->is_done[w->unit.index] = 1;
         r->state->n_nonfinite += w->n_nonfinite;
         warn_of_values(w);
-        qn_progress_add(&r->progress, (qn_progress_at){w->tensor->name, w->unit.tensor + 1},
+        qn_progress_add(&r->progress, (qn_progress_at){.tensor = w->tensor->name, .tensor_index = w->unit.tensor + 1},
                         unit_source_bytes(r, &w->unit));
     }
     t->n_left--;

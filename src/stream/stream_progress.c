@@ -59,7 +59,7 @@ void qn_progress_add(qn_progress *p, qn_progress_at at, uint64_t n_bytes) {
                     .tensor = at.tensor,
                     .tensor_index = at.tensor_index,
                     .n_tensors = p->n_tensors,
-                    .message = p->message,
+                    .message = at.message,
                     .bytes_done = p->bytes_done,
                     .bytes_total = p->bytes_total,
                     .rate = rate,

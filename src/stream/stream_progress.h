@@ -16,9 +16,8 @@ typedef struct qn_progress {
     uint64_t n_tensors;
     uint64_t bytes_done;
     uint64_t bytes_total;
-    const char *message; /* what is known so far, for the next event; NULL: nothing */
-    bool counts_tokens;  /* "bytes" above and below are tokens of a text; set after qn_progress_begin() */
-    double last_s;       /* when an event was sent last */
+    bool counts_tokens; /* "bytes" above and below are tokens of a text; set after qn_progress_begin() */
+    double last_s;      /* when an event was sent last */
     struct {
         double time_s;
         uint64_t bytes;
@@ -30,6 +29,7 @@ typedef struct qn_progress {
 typedef struct qn_progress_at {
     const char *tensor;
     uint64_t tensor_index; /**< from 1 */
+    const char *message;   /**< what is known so far; NULL: nothing */
 } qn_progress_at;
 
 /** Starts. @param bytes_done what an earlier run did already; no part of the rate */

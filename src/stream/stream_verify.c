@@ -83,7 +83,7 @@ static qn_status verify_unit(verification *v, const qn_stream_unit *unit, unsign
     }
     if (!v->only_done) {
         (void)pthread_mutex_lock(&v->lock);
-        qn_progress_add(&v->progress, (qn_progress_at){t->name, unit->tensor + 1}, n_bytes);
+        qn_progress_add(&v->progress, (qn_progress_at){.tensor = t->name, .tensor_index = unit->tensor + 1}, n_bytes);
         (void)pthread_mutex_unlock(&v->lock);
     }
     return QN_OK;
