@@ -13,11 +13,12 @@ typedef struct qn_pack_settings {
     bool is_dry_run, is_json, is_quiet;
     bool allow_nan, allow_requantize, force, no_sync, no_verify;
     bool pure, leave_output_tensor, keep_split;
-    const char *run, *checkpoint, *preset, *out_dir, *name, *outtype, *pre, *tokenizer, *log;
+    const char *run, *checkpoint, *preset, *out_dir, *name, *outtype, *pre, *log;
     const char *imatrix, *effort, *output_tensor_type, *token_embedding_type, *tensor_type_file, *target_bpw;
     const char *target_format, *kept_types;
     qn_texts adapters, types, tensor_types, include_weights, exclude_weights, pruned_layers, overrides;
     uint64_t n_threads, split_max_bytes, split_max_tensors, target_size_bytes;
+    const char *tokenizer;
 } qn_pack_settings;
 
 /** What a command settles by itself. */
