@@ -44,6 +44,7 @@ typedef struct qn_pack_options {
     bool to_hf;      /**< write a Hugging Face folder (safetensors, config, tokenizer) instead of GGUF files; out_dir
                               is the folder itself, split_max_bytes 5 GB when it is 0 */
     const char *pre; /**< pre-tokenizer name that overrides recognition */
+    const char *tokenizer;      /**< tokenizer.bin of a llama2.c base; NULL: the one beside it */
     uint64_t split_max_bytes;   /**< shards of at most this many bytes of tensors; 0: one file */
     uint64_t split_max_tensors; /**< shards of at most this many tensors; 0: no limit */
     bool allow_nan;             /**< NaN and infinity in weights warn instead of ending the job */

@@ -157,6 +157,7 @@ static qn_pack_options plain_options(const session *se, const qn_operands *opera
         .outtype = s->outtype,
         .to_hf = se->kind->to_hf,
         .pre = s->pre,
+        .tokenizer = s->tokenizer,
         .split_max_bytes = s->split_max_bytes,
         .split_max_tensors = s->split_max_tensors,
         .allow_nan = s->allow_nan,

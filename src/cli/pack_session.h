@@ -19,6 +19,7 @@ typedef struct qn_pack_settings {
     const char *target_format, *kept_types, *check_text, *max_kld;
     qn_texts adapters, types, tensor_types, include_weights, exclude_weights, pruned_layers, overrides;
     uint64_t n_threads, split_max_bytes, split_max_tensors, target_size_bytes;
+    const char *tokenizer;
 } qn_pack_settings;
 
 /** What a command settles by itself. */

@@ -60,6 +60,7 @@ typedef struct qn_model_request {
     const char *fallback_dir;      /**< searched after dir (the base of a full fine-tune); NULL */
     const char *name;              /**< general.name; NULL: the folder's name */
     const char *pre;               /**< pre-tokenizer override; NULL */
+    const char *tokenizer;         /**< tokenizer.bin of a llama2.c file; NULL: the one beside it */
     bool without_vocab;            /**< only weights are wanted (compare) */
     const uint64_t *pruned_layers; /**< layers left out; those that stay are numbered anew */
     uint64_t n_pruned_layers;
@@ -101,7 +102,7 @@ QN_NODISCARD qn_status qn_model_open_hf(const qn_model_request *request, qn_mode
 /**
  * Opens a file that holds a whole model, as an archive with GGUF's tensor names and metadata: a GGUF file (or one of
  * its shards), or llama2.c's .bin with the tokenizer beside it: tok<number of tokens>.bin, tokenizer.bin, any tok*.bin.
- * @param request dir is the file; of the rest, name, without_vocab and job count, for llama2.c
+ * @param request dir is the file; of the rest, name, tokenizer, without_vocab and job count, for llama2.c
  * @return as qn_gguf_open(); QN_E_NOT_FOUND also for a missing tokenizer
  */
 QN_NODISCARD qn_status qn_model_open_file(const qn_model_request *request, qn_archive **out, qn_error *err);

@@ -48,9 +48,11 @@ static qn_status find_tokenizer(qn_arena *arena, const char *path, uint64_t n_vo
             return QN_OK;
         }
     }
-    return qn_fail(err, QN_E_NOT_FOUND,
-                   "%s: no vocabulary: neither %s nor tokenizer.bin is in %s. Copy the model's tokenizer.bin there",
-                   path, sized, dir);
+    return qn_fail(
+        err, QN_E_NOT_FOUND,
+        "%s: no vocabulary: neither %s nor tokenizer.bin is in '%s'. Copy the model's tokenizer.bin there, or "
+        "pack it with --tokenizer FILE",
+        path, sized, dir);
 }
 
 static void read_hparams(const qn_llama2c_header *header, qn_hparams *h) {
@@ -101,7 +103,7 @@ static qn_status describe_llama2c(const qn_model_request *request, const qn_llam
     const qn_arch *arch = qn_arch_by_name("llama");
     const char *name = request->name != NULL ? request->name : name_of(arena, request->dir);
     qn_vocab *vocab = qn_arena_array(arena, 1, sizeof *vocab);
-    const char *tokenizer = NULL;
+    const char *tokenizer = request->tokenizer;
     qn_hparams h;
     char label[32];
     if (name == NULL || vocab == NULL) {
@@ -114,7 +116,9 @@ static qn_status describe_llama2c(const qn_model_request *request, const qn_llam
     qn_meta_set_string(meta, "general.size_label", qn_size_label(count_weights(archive), label, sizeof label));
     qn_arch_write_keys(arch, &h, meta);
     if (!request->without_vocab) {
-        QN_TRY(find_tokenizer(arena, request->dir, header->n_vocab, &tokenizer, err));
+        if (tokenizer == NULL) {
+            QN_TRY(find_tokenizer(arena, request->dir, header->n_vocab, &tokenizer, err));
+        }
         QN_TRY(qn_vocab_open_llama2c(tokenizer, header->n_vocab, request->job, arena, vocab, err));
         qn_vocab_to_meta(vocab, meta);
     }

@@ -4,6 +4,7 @@
 
 #include "base/hash.h"
 #include "base/worker.h"
+#include "container/llama2c.h"
 #include "quern/quern.h"
 
 #include <stdlib.h>
@@ -30,6 +31,10 @@ static qn_status open_model(qn_plan *plan, const qn_pack_options *options, qn_jo
         }
         return qn_model_open_adapter(in->base_dir, &in->adapters[0], in->adapter_name, job, &plan->model, err);
     }
+    if (options->tokenizer != NULL && !(in->is_gguf && qn_is_llama2c(in->base_dir))) {
+        return qn_fail(err, QN_E_USAGE, "--tokenizer %.200s: is for llama2.c's files; %s comes with its vocabulary",
+                       options->tokenizer, in->base_dir);
+    }
     const char *run_dir = in->run == NULL ? NULL : in->run->dir;
     const qn_model_request request = {
         .dir = in->base_dir,
@@ -40,6 +45,7 @@ static qn_status open_model(qn_plan *plan, const qn_pack_options *options, qn_jo
         .fallback_dir = in->fallback_dir,
         .name = in->model_name,
         .pre = options->pre,
+        .tokenizer = options->tokenizer,
         .pruned_layers = options->pruned_layers,
         .n_pruned_layers = options->n_pruned_layers,
         .hf_dtype = hf_dtype(options),
