@@ -39,12 +39,13 @@ static const shared_rule shared_rules[QN_N_JSON_RULES] = {
     [QN_JSON_VALUE] = {"value", "object | array | string | number | boolean | null",
                        USES(QN_JSON_OBJECT) | USES(QN_JSON_ARRAY) | USES(QN_JSON_STRING) | USES(QN_JSON_NUMBER) |
                            USES(QN_JSON_BOOLEAN) | USES(QN_JSON_NULL)},
-    [QN_JSON_OBJECT] = {"object", "\"{\" ws (string \":\" \" \"? value (\",\" ws string \":\" \" \"? value)* ws)? \"}\"",
+    [QN_JSON_OBJECT] = {"object",
+                        "\"{\" ws (string \":\" \" \"? value (\",\" ws string \":\" \" \"? value)* ws)? \"}\"",
                         USES(QN_JSON_WS) | USES(QN_JSON_STRING) | USES(QN_JSON_VALUE)},
     [QN_JSON_ARRAY] = {"array", "\"[\" ws (value (\",\" ws value)* ws)? \"]\"", USES(QN_JSON_WS) | USES(QN_JSON_VALUE)},
     [QN_JSON_DATE] = {"date",
-                      "[1-9] [0-9]{3} \"-\" ((\"0\" [13578] | \"1\" [02]) \"-\" (\"0\" [1-9] | [12] [0-9] | \"3\" [01])"
-                      " | (\"0\" [469] | \"11\") \"-\" (\"0\" [1-9] | [12] [0-9] | \"30\")"
+                      "[1-9] [0-9]{3} \"-\" ((\"0\" [13578] | \"1\" [02]) \"-\" (\"0\" [1-9] | [12] [0-9] | "
+                      "\"3\" [01]) | (\"0\" [469] | \"11\") \"-\" (\"0\" [1-9] | [12] [0-9] | \"30\")"
                       " | \"02-\" (\"0\" [1-9] | \"1\" [0-9] | \"2\" [0-8]))",
                       0},
     [QN_JSON_TIME] = {"time",

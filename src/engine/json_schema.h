@@ -16,7 +16,8 @@
  * keyword is refused by its name. Where a schema leaves something open, the grammar may allow less, never more:
  * properties come in the order written; others only where additionalProperties says so or no properties are named; all
  * of prefixItems are there; patterns stand for the plain regular expressions (no looking around, no references back);
- * white space is a blank, or a line's end and at most 12 blanks; behind a colon, a blank. oneOf does not keep two branches from both holding.
+ * white space is a blank, or a line's end and at most 12 blanks; behind a colon, a blank. oneOf does not keep two
+ * branches from both holding.
  */
 #ifndef QUERN_ENGINE_JSON_SCHEMA_H
 #define QUERN_ENGINE_JSON_SCHEMA_H

@@ -63,7 +63,8 @@ static const schema_case cases[] = {
     {"{'type':'object','additionalProperties':{'type':'integer'}}",
      {"{}", "{'a':1}", "{'a':1, 'bc':2}", "{'':0}"},
      {"{'a':'x'}", "{'a\\n':1}"}},
-    {"{'type':'object','properties':{'ab':{'type':'null'},'a':{'type':'null'}},'additionalProperties':{'type':'integer'}}",
+    {"{'type':'object','properties':{'ab':{'type':'null'},'a':{'type':'null'}}"
+     ",'additionalProperties':{'type':'integer'}}",
      {"{'ab':null,'a':null,'abc':1}", "{'b':1}", "{'ac':1}", "{'':3}", "{'abc':1,'x':2}", "{'\xC3\xA9':2}"},
      {"{'ab':1}", "{'a':1}", "{'x':null}", "{'ab':null,'a':1}"}},
     {"{'properties':{'\xC3\xA9':{},'\xC3\xA8':{}},'additionalProperties':{'type':'null'}}",
@@ -90,23 +91,28 @@ static const schema_case cases[] = {
     {"{'items':false,'prefixItems':[{'type':'null'}]}", {"[null]"}, {"[null,1]", "[]"}},
     {"{'anyOf':[{'type':'integer'},{'type':'null'}],'title':'t'}", {"1", "null"}, {"'a'"}},
     {"{'oneOf':[{'const':1},{'const':2}]}", {"1", "2"}, {"3"}},
-    {"{'type':'object','properties':{'k':{'type':'string'},'v':{'type':'integer'}},'anyOf':[{'required':['k']},{'required':['v']}]}",
+    {"{'type':'object','properties':{'k':{'type':'string'},'v':{'type':'integer'}}"
+     ",'anyOf':[{'required':['k']},{'required':['v']}]}",
      {"{'k':'a'}", "{'v':1}", "{'k':'a','v':1}"},
      {"{}"}},
-    {"{'allOf':[{'type':'object','properties':{'a':{'type':'integer'}},'required':['a']},{'properties':{'b':{'type':'null'}},"
+    {"{'allOf':[{'type':'object','properties':{'a':{'type':'integer'}}"
+     ",'required':['a']},{'properties':{'b':{'type':'null'}},"
      "'required':['b']}]}",
      {"{'a':1,'b':null}"},
      {"{'a':1}", "{'b':null}"}},
-    {"{'allOf':[{'properties':{'a':{'minimum':3,'type':'integer'}}},{'properties':{'a':{'maximum':5,'type':'number'}}}]}",
+    {"{'allOf':[{'properties':{'a':{'minimum':3,'type':'integer'}}},{'properties':{'a':{'maximum':5"
+     ",'type':'number'}}}]}",
      {"{'a':3}", "{'a':5}", "{}"},
      {"{'a':2}", "{'a':6}", "{'a':3.5}"}},
-    {"{'allOf':[{'properties':{'a':{'type':'null'}},'additionalProperties':false},{'properties':{'b':{'type':'null'}}}]}",
+    {"{'allOf':[{'properties':{'a':{'type':'null'}}"
+     ",'additionalProperties':false},{'properties':{'b':{'type':'null'}}}]}",
      {"{}", "{'a':null}"},
      {"{'b':null}"}},
     {"{'allOf':[{'enum':[1,2,3]},{'enum':[2,3,4]}]}", {"2", "3"}, {"1", "4"}},
     {"{'$ref':'#/$defs/x','$defs':{'x':{'type':'integer'}}}", {"3"}, {"'a'"}},
     {"{'$defs':{'a~b/c':{'type':'null'}},'$ref':'#/$defs/a~0b~1c'}", {"null"}, {"1"}},
-    {"{'type':'object','properties':{'v':{'type':'integer'},'next':{'anyOf':[{'$ref':'#'},{'type':'null'}]}},'required':['v','next']}",
+    {"{'type':'object','properties':{'v':{'type':'integer'},'next':{'anyOf':[{'$ref':'#'},{'type':'null'}]}}"
+     ",'required':['v','next']}",
      {"{'v':1,'next':null}", "{'v':1,'next':{'v':2,'next':null}}"},
      {"{'v':1,'next':{'v':2}}"}},
     {"{'$ref':'#/definitions/n','minimum':3,'definitions':{'n':{'type':'integer','maximum':4}}}",
