@@ -41,13 +41,12 @@ DOT_INLINE __m256i add_codes(code_size size, __m256i sum, __m256i codes, const i
 
 /* Scales and minima of Q4_K and Q5_K as bytes: eight scales, eight minima. */
 DOT_INLINE __m128i scale_min_bytes(const uint8_t *s) {
-    const uint32_t low = flat_u32(s);
-    const uint32_t middle = flat_u32(s + 4);
-    const uint32_t high = flat_u32(s + 8);
-    const uint64_t scale = (low & 0x3F3F3F3FU) | (uint64_t)((high & 0x0F0F0F0FU) | (low >> 2 & 0x30303030U)) << 32;
-    const uint64_t minimum = (middle & 0x3F3F3F3FU) |
-        (uint64_t)((high >> 4 & 0x0F0F0F0FU) | (middle >> 2 & 0x30303030U)) << 32;
-    return _mm_set_epi64x((long long)minimum, (long long)scale);
+    /* Twelve bytes are read, and four of what lies behind them in the block. */
+    const __m128i all = _mm_loadu_si128((const __m128i *)(const void *)s);
+    const __m128i low = _mm_srlv_epi32(_mm_shuffle_epi32(all, 0x98), _mm_setr_epi32(0, 0, 0, 4));
+    const __m128i high = _mm_srli_epi32(_mm_shuffle_epi32(all, 0x50), 2);
+    return _mm_or_si128(_mm_and_si128(low, _mm_setr_epi32(0x3F3F3F3F, 0x0F0F0F0F, 0x3F3F3F3F, 0x0F0F0F0F)),
+                        _mm_and_si128(high, _mm_setr_epi32(0, 0x30303030, 0, 0x30303030)));
 }
 
 DOT_INLINE quick_sums quick_q4_k(const unsigned char *src, const int8_t *x, __m256i x_sums) {
