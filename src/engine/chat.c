@@ -255,7 +255,7 @@ static bool begins_with_bos(const qn_chat *chat, const qn_buffer *text) {
     size_t n = 0;
     const int32_t bos = qn_tokenizer_role(chat->tokenizer, QN_TOKEN_ROLE_BOS);
     const char *bos_text = qn_tokenizer_text(chat->tokenizer, bos, &n);
-    return bos_text != NULL && n > 0 && n <= text->len && memcmp(text->data, bos_text, n) == 0;
+    return bos_text != NULL && text->data != NULL && n > 0 && n <= text->len && memcmp(text->data, bos_text, n) == 0;
 }
 
 static qn_status tokens_of(const qn_chat *chat, const qn_buffer *text, qn_ids *ids, qn_error *err) {

@@ -56,6 +56,7 @@ static qn_status find_tokenizer(qn_arena *arena, const char *path, uint64_t n_vo
 }
 
 static void read_hparams(const qn_llama2c_header *header, qn_hparams *h) {
+    const uint64_t head_dim = header->n_embd / header->n_head;
     const struct {
         qn_hp hp;
         double value;
@@ -69,7 +70,7 @@ static void read_hparams(const qn_llama2c_header *header, qn_hparams *h) {
         {QN_HP_N_VOCAB, (double)header->n_vocab},
         {QN_HP_RMS_EPS, RMS_EPS},
         {QN_HP_ROPE_BASE, ROPE_BASE},
-        {QN_HP_ROPE_DIM, (double)(header->n_embd / header->n_head)},
+        {QN_HP_ROPE_DIM, (double)head_dim},
     };
     *h = (qn_hparams){.is_tied = header->is_tied};
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
