@@ -261,16 +261,27 @@ uint64_t qn_engine_kv_bytes(const qn_engine *engine) {
                                                                                                      : UINT64_MAX;
 }
 
+/* Of one matrix of a stack. */
 static uint64_t bytes_of(const qn_weight *w) {
     uint64_t row_bytes = 0;
     return w->bytes == NULL || qn_row_size(w->type, w->n_cols, &row_bytes, NULL) != QN_OK ? 0 : w->n_rows * row_bytes;
 }
 
-/* All matrices but the tables that one row is taken from. */
+/* Bytes of a layer's experts that a token does not meet. */
+static uint64_t idle_bytes(const qn_mixture *m, const qn_layer *layer) {
+    const qn_mlp *experts = &layer->experts;
+    return (m->n_expert - m->n_used) * (bytes_of(&experts->gate) + bytes_of(&experts->up) + bytes_of(&experts->down));
+}
+
+/* All matrices but experts that are not chosen and the tables that one row is taken from. */
 uint64_t qn_engine_token_bytes(const qn_engine *engine) {
     const qn_weights *w = &engine->weights;
     const bool is_tied = w->output.bytes == w->embd.bytes;
-    return w->size_bytes - (is_tied ? 0 : bytes_of(&w->embd)) - bytes_of(&w->positions);
+    uint64_t bytes = w->size_bytes - (is_tied ? 0 : bytes_of(&w->embd)) - bytes_of(&w->positions);
+    for (uint64_t i = 0; i < engine->graph.n_layer; i++) {
+        bytes -= idle_bytes(&engine->graph.mixture, &w->layers[i]);
+    }
+    return bytes;
 }
 
 static uint64_t resident_weights(const qn_engine *engine) {

@@ -36,6 +36,7 @@ typedef struct bench {
     int32_t *tokens; /* [the longest test] */
     float *logits;   /* [n_vocab] */
     double *samples; /* [n_repetitions] */
+    uint64_t prompt, answer; /* lengths where nobody asked for others */
     uint64_t bytes_done;
     uint64_t bytes_total;
 } bench;
@@ -202,6 +203,14 @@ static void set_default(qn_bench_counts *counts, const uint64_t *fallback) {
     }
 }
 
+/* Lengths that nobody asked for are no longer than the model's context. */
+static void set_lengths(bench *b, uint64_t n_ctx) {
+    b->prompt = n_ctx < DEFAULT_PROMPT ? n_ctx : DEFAULT_PROMPT;
+    b->answer = n_ctx < DEFAULT_ANSWER ? n_ctx : DEFAULT_ANSWER;
+    set_default(&b->options.prompts, &b->prompt);
+    set_default(&b->options.answers, &b->answer);
+}
+
 static qn_status check_counts(const char *what, const qn_bench_counts *counts, uint64_t min, uint64_t max,
                               qn_error *err) {
     for (size_t i = 0; i < counts->n; i++) {
@@ -262,12 +271,15 @@ static json_t *describe(const bench *b, const qn_engine *engine, double load_sec
 
 static qn_status run_bench(bench *b, json_t **out, qn_error *err) {
     qn_engine *engine = NULL;
-    QN_TRY(check_options(b, err));
     const double start = qn_job_seconds(b->job);
-    QN_TRY(open_engine(b, b->options.threads.items[0], b->options.batches.items[0], &engine, err));
-    *out = describe(b, engine, qn_job_seconds(b->job) - start);
-    b->bytes_total = count_bytes(b, engine);
-    qn_status status = *out == NULL ? qn_fail_nomem(err, b->options.path, 0) : make_room(b, engine, err);
+    QN_TRY(qn_engine_open(b->options.path, NULL, b->job, &engine, err));
+    set_lengths(b, qn_engine_graph(engine)->n_ctx);
+    qn_status status = check_options(b, err);
+    if (status == QN_OK) {
+        *out = describe(b, engine, qn_job_seconds(b->job) - start);
+        b->bytes_total = count_bytes(b, engine);
+        status = *out == NULL ? qn_fail_nomem(err, b->options.path, 0) : make_room(b, engine, err);
+    }
     qn_engine_free(engine);
     if (status == QN_OK) {
         qn_job_emit(b->job, (qn_event){.kind = QN_EVENT_STAGE, .stage = "Bench", .bytes_total = b->bytes_total});
@@ -280,14 +292,10 @@ static qn_status run_bench(bench *b, json_t **out, qn_error *err) {
 }
 
 qn_status qn_bench(const qn_bench_options *options, qn_job *job, char **text, qn_error *err) {
-    const uint64_t prompt = DEFAULT_PROMPT;
-    const uint64_t answer = DEFAULT_ANSWER;
     const uint64_t batch = DEFAULT_BATCH;
     const uint64_t n_threads = qn_job_threads(job);
     bench b = {.options = *options, .job = job};
     json_t *document = NULL;
-    set_default(&b.options.prompts, &prompt);
-    set_default(&b.options.answers, &answer);
     set_default(&b.options.threads, &n_threads);
     set_default(&b.options.batches, &batch);
     b.options.n_repetitions = options->n_repetitions == 0 ? DEFAULT_REPETITIONS : options->n_repetitions;
