@@ -350,9 +350,9 @@ void qn_print_next(const qn_terminal *to, const json_t *plan) {
         (void)fputc('\n', to->file);
         return;
     }
-    (void)fprintf(to->file, "\nNext:\n  llama-cli -m %s", is_adapter ? "BASE.gguf --lora " : "");
+    (void)fprintf(to->file, "\nNext:\n  quern run %s", is_adapter ? "BASE.gguf --adapter " : "");
     put_quoted(to->file, path);
-    (void)fputs(" -cnv\n  quern inspect ", to->file);
+    (void)fputs("\n  quern inspect ", to->file);
     put_quoted(to->file, path);
     (void)fputc('\n', to->file);
 }
