@@ -230,7 +230,7 @@ static json_t *memory_json(const qn_chat_memory *m) {
 
 static qn_status print_json(const talk *t, const qn_chat_stats *s, qn_error *err) {
     const qn_chat_memory m = qn_chat_memory_of(t->chat);
-    json_t *o = json_pack("{s:o?, s:s, s:{s:I, s:I, s:f}, s:{s:I, s:f}, s:{s:f, s:I}, s:o?}", "answer",
+    json_t *o = json_pack("{s:o, s:s, s:{s:I, s:I, s:f}, s:{s:I, s:f}, s:{s:f, s:I}, s:o}", "answer",
                           qn_json_text(t->answer.data == NULL ? "" : (const char *)t->answer.data, t->answer.len),
                           "end", end_name(s->end), "prompt", "n_tokens", (json_int_t)s->n_prompt, "n_reused",
                           (json_int_t)s->n_reused, "seconds", s->prompt_seconds, "generation", "n_tokens",

@@ -164,7 +164,7 @@ static qn_status open_guide(qn_chat *chat, qn_grammar *grammar, qn_error *err) {
 }
 
 static qn_status add_message(qn_chat *chat, const char *role, const char *content, size_t n, qn_error *err) {
-    json_t *message = json_pack("{s:s, s:o?}", "role", role, "content", qn_json_text(content, n));
+    json_t *message = json_pack("{s:s, s:o}", "role", role, "content", qn_json_text(content, n));
     if (message == NULL || json_array_append_new(chat->messages, message) != 0) {
         return qn_fail_nomem(err, "the conversation", n);
     }
