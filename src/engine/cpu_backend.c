@@ -97,6 +97,33 @@ static void add_bias(const qn_product *p, uint64_t first, uint64_t end, uint64_t
     }
 }
 
+/* All rows of the products of the type with some of the vectors. */
+static void multiply_vectors(void *task, uint64_t first, uint64_t end, unsigned worker) {
+    const multiply_task *t = task;
+    (void)worker;
+    for (uint64_t i = 0; i < t->n_products; i++) {
+        const qn_product *p = &t->products[i];
+        if (p->weight->type == t->type) {
+            const uint64_t vector_bytes = qn_activation_bytes(t->type, p->weight->n_cols);
+            const qn_product these = {p->weight, p->dst + first * p->dst_stride, p->dst_stride};
+            qn_matmul(t->cpu->level, t->type, p->weight->bytes, p->weight->n_rows, p->weight->n_cols,
+                      (const unsigned char *)t->cpu->packed + first * vector_bytes, end - first, these.dst,
+                      these.dst_stride);
+            add_bias(&these, 0, p->weight->n_rows, end - first);
+        }
+    }
+}
+
+/* Whether the rows are too few to be shared out, and the vectors are not: adapters' low sides, routers. */
+static bool has_few_rows(const qn_cpu_backend *cpu, const qn_product *products, uint64_t n, uint64_t n_vectors) {
+    uint64_t n_rows = 0;
+    for (uint64_t i = 0; i < n; i++) {
+        n_rows += products[i].weight->n_rows;
+    }
+    const uint64_t n_threads = qn_pool_threads(cpu->pool);
+    return n_threads > 1 && n_rows < n_threads * MIN_ROWS && n_vectors >= 2 * (uint64_t)n_threads;
+}
+
 /* Rows are numbered through all products of the type. */
 static void multiply_portion(void *task, uint64_t first, uint64_t end, unsigned worker) {
     const multiply_task *t = task;
@@ -156,6 +183,11 @@ static void multiply(qn_backend *self, const qn_product *products, uint64_t n_pr
         qn_cpu_share(cpu, n_vectors, rows_a_portion(w->n_cols), pack_portion, &pack);
         multiply_task task = {
             .cpu = cpu, .products = products, .n_products = n_products, .type = w->type, .n_vectors = n_vectors};
+        if (has_few_rows(cpu, products, n_products, n_vectors)) {
+            qn_cpu_share(cpu, n_vectors, n_vectors / (2 * (uint64_t)qn_pool_threads(cpu->pool)), multiply_vectors,
+                         &task);
+            continue;
+        }
         uint64_t n_rows = 0;
         for (uint64_t k = i; k < n_products; k++) {
             n_rows += products[k].weight->type == w->type ? products[k].weight->n_rows : 0;

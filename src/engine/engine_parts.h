@@ -7,7 +7,7 @@
 #include "engine/engine.h"
 
 /** Rows that adapters are applied to at a time: an output matrix has many columns. */
-enum { QN_DELTA_ROWS = 32 };
+enum { QN_DELTA_ROWS = 64 };
 
 /** Activations of a batch. All are the back end's. */
 typedef struct qn_buffers {
