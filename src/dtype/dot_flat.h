@@ -247,15 +247,43 @@ static inline void put_levels(const uint8_t *qs, const uint8_t table[16], uint8_
 #endif
 }
 
-static void flat_iq4_xs(const unsigned char *src, flat_k *f) {
-    const qn_block_iq4_xs *b = (const qn_block_iq4_xs *)(const void *)src;
+#if defined(__AVX2__)
+
+/* Eight scales of 4 + 2 bits, less 32, in 16 bits each: multiplying shifts a lane's bits to the left end. */
+static inline __m128i iq4_xs_scales(const qn_block_iq4_xs *b) {
+    const __m128i twice = _mm_setr_epi8(0, -1, 0, -1, 1, -1, 1, -1, 2, -1, 2, -1, 3, -1, 3, -1);
+    const __m128i bytes = _mm_shuffle_epi8(_mm_cvtsi32_si128((int)flat_u32(b->scales_l)), twice);
+    const __m128i low = _mm_srli_epi16(_mm_mullo_epi16(bytes, _mm_set1_epi32(0x1000 | 0x100 << 16)), 12);
+    const __m128i pairs = _mm_set1_epi16((short)flat_u16(b->scales_h));
+    const __m128i left = _mm_setr_epi16(1 << 14, 1 << 12, 1 << 10, 1 << 8, 1 << 6, 1 << 4, 1 << 2, 1);
+    const __m128i high = _mm_slli_epi16(_mm_srli_epi16(_mm_mullo_epi16(pairs, left), 14), 4);
+    return _mm_sub_epi16(_mm_or_si128(low, high), _mm_set1_epi16(32));
+}
+
+static inline void put_iq4_xs_scales(const qn_block_iq4_xs *b, int16_t scale[16]) {
+    const __m128i scales = iq4_xs_scales(b);
+    _mm_store_si128((__m128i *)(void *)scale, _mm_unpacklo_epi16(scales, scales));
+    _mm_store_si128((__m128i *)(void *)(scale + 8), _mm_unpackhi_epi16(scales, scales));
+}
+
+#else
+
+static inline void put_iq4_xs_scales(const qn_block_iq4_xs *b, int16_t scale[16]) {
     const unsigned high = flat_u16(b->scales_h);
     for (unsigned j = 0; j < 8; j++) {
         const unsigned low = (unsigned)b->scales_l[j / 2] >> (4 * (j % 2)) & 15U;
-        const int scale = (int)(low | (high >> (2 * j) & 3U) << 4) - 32;
-        put_levels(b->qs + 16 * j, (const uint8_t *)qn_levels_iq4, f->codes + 32 * j);
-        f->scale[2 * j] = f->scale[2 * j + 1] = (int16_t)scale;
+        scale[2 * j] = scale[2 * j + 1] = (int16_t)((int)(low | (high >> (2 * j) & 3U) << 4) - 32);
     }
+}
+
+#endif
+
+static void flat_iq4_xs(const unsigned char *src, flat_k *f) {
+    const qn_block_iq4_xs *b = (const qn_block_iq4_xs *)(const void *)src;
+    for (unsigned j = 0; j < 8; j++) {
+        put_levels(b->qs + 16 * j, (const uint8_t *)qn_levels_iq4, f->codes + 32 * j);
+    }
+    put_iq4_xs_scales(b, f->scale);
     put_offset(f, flat_half(b->d), 0);
 }
 

@@ -143,6 +143,8 @@ DOT_INLINE void add_quads(code_size size, unsigned n, unsigned n_quads, const ui
     for (unsigned v = 0; v < n; v++) {
         sums[v][0] = _mm256_add_epi32(sums[v][0], _mm256_madd_epi16(products[v][0], factor[0]));
         sums[v][1] = _mm256_add_epi32(sums[v][1], _mm256_madd_epi16(products[v][1], factor[1]));
+        FINISH(sums[v][0]);
+        FINISH(sums[v][1]);
     }
 }
 

@@ -11,12 +11,6 @@
 
 #if defined(__AVX2__)
 
-/*
- * Makes the compiler finish a row's sum before it begins the next row: left alone, it collects the products of all rows
- * first, and spills them.
- */
-#define FINISH(sum) __asm__("" : "+x"(sum))
-
 /* Asks for the bytes of a block of the four rows that come next, where the last of them still is a row. */
 DOT_INLINE void prefetch_next(const unsigned char *block, uint64_t next, uint64_t block_bytes) {
     for (uint64_t byte = 0; byte < block_bytes; byte += 64) {
@@ -170,17 +164,6 @@ DOT_INLINE __m256i quick_nibbles(const uint8_t *qs) {
 DOT_INLINE __m256i quick_levels(const uint8_t *qs, const void *levels) {
     const __m256i both = _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)levels));
     return _mm256_shuffle_epi8(both, quick_nibbles(qs));
-}
-
-/* Eight scales of 4 + 2 bits, less 32, in 16 bits each: multiplying shifts a lane's bits to the left end. */
-DOT_INLINE __m128i iq4_xs_scales(const qn_block_iq4_xs *b) {
-    const __m128i twice = _mm_setr_epi8(0, -1, 0, -1, 1, -1, 1, -1, 2, -1, 2, -1, 3, -1, 3, -1);
-    const __m128i bytes = _mm_shuffle_epi8(_mm_cvtsi32_si128((int)flat_u32(b->scales_l)), twice);
-    const __m128i low = _mm_srli_epi16(_mm_mullo_epi16(bytes, _mm_set1_epi32(0x01000 | 0x100 << 16)), 12);
-    const __m128i pairs = _mm_set1_epi16((short)flat_u16(b->scales_h));
-    const __m128i left = _mm_setr_epi16(1 << 14, 1 << 12, 1 << 10, 1 << 8, 1 << 6, 1 << 4, 1 << 2, 1);
-    const __m128i high = _mm_slli_epi16(_mm_srli_epi16(_mm_mullo_epi16(pairs, left), 14), 4);
-    return _mm_sub_epi16(_mm_or_si128(low, high), _mm_set1_epi16(32));
 }
 
 DOT_INLINE quick_sums quick_iq4_xs(const unsigned char *src, const int8_t *x, __m256i x_sums) {

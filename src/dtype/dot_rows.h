@@ -31,8 +31,13 @@ typedef void flat_32_fn(const unsigned char *src, unsigned n_groups, flat_32 *f)
 /* Sums of four rows, and the float expressions on them. */
 #if defined(__AVX2__)
 
+/*
+ * Makes the compiler finish a sum before it goes on: left alone, it collects the terms of many sums first, and spills
+ * them.
+ */
+#define FINISH(sum) __asm__("" : "+x"(sum))
+
 typedef __m128i quad_i32;
-typedef __m128 quad_f32;
 
 /* Sums of the eight lanes of each row. */
 DOT_INLINE quad_i32 sums_of_rows(const __m256i rows[DOT_ROWS]) {
