@@ -10,8 +10,9 @@
 #include <string.h>
 
 static const qn_arch *const families[] = {
-    &qn_arch_llama,  &qn_arch_mistral, &qn_arch_mixtral, &qn_arch_qwen2, &qn_arch_qwen3,    &qn_arch_gemma,
-    &qn_arch_gemma2, &qn_arch_gemma3,  &qn_arch_phi3,    &qn_arch_gpt2,  &qn_arch_qwen2moe, &qn_arch_qwen3moe,
+    &qn_arch_llama,    &qn_arch_mistral,  &qn_arch_mixtral, &qn_arch_qwen2,      &qn_arch_qwen3,
+    &qn_arch_gemma,    &qn_arch_gemma2,   &qn_arch_gemma3,  &qn_arch_phi3,       &qn_arch_gpt2,
+    &qn_arch_qwen2moe, &qn_arch_qwen3moe, &qn_arch_granite, &qn_arch_granitemoe, &qn_arch_olmoe,
 };
 
 const char *const qn_prefix_model[] = {"model.", NULL};

@@ -20,6 +20,10 @@ typedef enum qn_hp {
     QN_HP_N_EXPERT_USED, /**< experts a token goes to */
     QN_HP_N_FF_EXP,      /**< width of an expert, where it is not QN_HP_N_FF */
     QN_HP_N_FF_SHARED,   /**< width of the shared expert */
+    QN_HP_ATTN_SCALE,    /**< on scores, instead of the root of the head size */
+    QN_HP_EMBD_SCALE,
+    QN_HP_RESIDUAL_SCALE, /**< on what a sub-layer adds */
+    QN_HP_LOGIT_SCALE,    /**< logits are divided by it */
     QN_HP_RMS_EPS,
     QN_HP_NORM_EPS,
     QN_HP_ROPE_BASE,

@@ -1,9 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 /* qwen_moe.c: Qwen2-MoE (a gated shared expert) and Qwen3-MoE. Source: facts/architectures.md 11, 13. */
-/*
- * GGUF tells neither which layers are dense nor whether weights of the chosen experts are divided by their sum: models
- * that are not as these families' programs take them are refused.
- */
 #include "arch/families.h"
 #include "arch/hparams_rows.h"
 
@@ -80,36 +76,13 @@ static const qn_fused_rule fused[] = {
     {LAYER "mlp.experts.down_proj", {"blk.%.ffn_down_exps.weight"}, false},
 };
 
-static qn_status check(const char *where, const json_t *config, const qn_hparams *h, bool normalizes, qn_error *err) {
-    const json_t *step = json_object_get(config, "decoder_sparse_step");
-    bool does = false; /* the classes' default */
-    (void)qn_json_bool(config, "norm_topk_prob", &does);
-    if (json_array_size(json_object_get(config, "mlp_only_layers")) > 0 ||
-        (json_is_integer(step) && json_integer_value(step) != 1)) {
-        return qn_fail(err, QN_E_UNSUPPORTED,
-                       "%s: some layers are not mixtures ('mlp_only_layers', 'decoder_sparse_step'): GGUF's programs "
-                       "take all for mixtures",
-                       where);
-    }
-    if (does != normalizes) {
-        return qn_fail(err, QN_E_UNSUPPORTED,
-                       "%s: 'norm_topk_prob' is %s: GGUF's programs run this family as if it was %s", where,
-                       does ? "true" : "false", normalizes ? "true" : "false");
-    }
-    return qn_hparams_check_experts(where, h, err);
-}
-
 static qn_status derive_qwen2moe(const char *where, const json_t *config, qn_hparams *h, qn_error *err) {
-    if (h->is_tied) {
-        return qn_fail(err, QN_E_UNSUPPORTED,
-                       "%s: 'tie_word_embeddings' is true: GGUF's programs want an output matrix for this family",
-                       where);
-    }
-    return check(where, config, h, false, err);
+    QN_TRY(qn_arch_check_untied(where, h, err));
+    return qn_arch_check_mixture(where, config, h, false, err);
 }
 
 static qn_status derive_qwen3moe(const char *where, const json_t *config, qn_hparams *h, qn_error *err) {
-    return check(where, config, h, true, err);
+    return qn_arch_check_mixture(where, config, h, true, err);
 }
 
 #define QWEN_MOE_SHAPE                                                                        \

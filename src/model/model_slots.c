@@ -254,18 +254,26 @@ static bool is_changed_matrix(const qn_slot *slot, uint64_t n_adapters) {
     return false;
 }
 
+/* The name of what is missing for an empty slot; NULL when another slot tells of the same tensor. */
+static const char *missing_pattern(const qn_slots *slots, const qn_slot *slot) {
+    uint64_t part = 0;
+    const qn_fused_rule *only = slots->base_is_gguf ? NULL : only_layout(slots->arch, slot->rule, &part);
+    if ((slots->base_is_gguf || only != NULL) && (slot->expert > 0 || part > 0)) {
+        return NULL;
+    }
+    return slots->base_is_gguf ? slot->rule->gguf : only != NULL ? only->hf : slot->rule->hf;
+}
+
 qn_status qn_slots_check(const qn_slots *slots, const qn_model *model, uint64_t n_vocab, qn_error *err) {
     qn_buffer missing = {0};
     uint64_t n_missing = 0;
     for (uint64_t i = 0; i < slots->n; i++) {
         const qn_slot *slot = &slots->slots[i];
         const qn_archive_tensor *t = qn_slot_source(slot);
-        const bool is_of_stack = slots->base_is_gguf && slot->expert > 0; /* the first tells of the tensor */
-        if (t == NULL && !is_of_stack &&
-            (slot->rule->presence == QN_REQUIRED || is_changed_matrix(slot, model->n_adapters))) {
-            if (n_missing++ < 5) {
-                const char *name = qn_rule_name(model->arena, slots->base_is_gguf ? slot->rule->gguf : slot->rule->hf,
-                                                slot->layer, slot->expert);
+        if (t == NULL && (slot->rule->presence == QN_REQUIRED || is_changed_matrix(slot, model->n_adapters))) {
+            const char *pattern = missing_pattern(slots, slot);
+            if (pattern != NULL && n_missing++ < 5) {
+                const char *name = qn_rule_name(model->arena, pattern, slot->layer, slot->expert);
                 qn_buffer_printf(&missing, "%s'%s'", n_missing == 1 ? "" : ", ", name == NULL ? "?" : name);
             }
         }
@@ -286,7 +294,7 @@ qn_status qn_slots_check(const qn_slots *slots, const qn_model *model, uint64_t 
     return status;
 }
 
-bool qn_part_match(const qn_arch *arch, const qn_adapter_part *part, const char *tail, qn_tensor_match *out) {
+static bool match_part(const qn_arch *arch, const qn_adapter_part *part, const char *tail, qn_tensor_match *out) {
     char name[512];
     const size_t n = strlen(part->module);
     if (n + strlen(tail) >= sizeof name) {
@@ -294,7 +302,11 @@ bool qn_part_match(const qn_arch *arch, const qn_adapter_part *part, const char 
     }
     memcpy(name, part->module, n);
     memcpy(name + n, tail, strlen(tail) + 1);
-    return qn_arch_match(arch, name, out) && out->rule != NULL && out->fused == NULL;
+    return qn_arch_match(arch, name, out) && out->rule != NULL;
+}
+
+bool qn_part_match(const qn_arch *arch, const qn_adapter_part *part, const char *tail, qn_tensor_match *out) {
+    return match_part(arch, part, tail, out) && out->fused == NULL;
 }
 
 qn_status qn_part_unmatched(const qn_arch *arch, const qn_hparams *h, const qn_adapter *adapter,
@@ -305,6 +317,13 @@ qn_status qn_part_unmatched(const qn_arch *arch, const qn_hparams *h, const qn_a
     const char *near[3];
     char text[640] = "";
     size_t n_near = 0;
+    qn_tensor_match match;
+    if (match_part(arch, part, ".weight", &match) && match.fused != NULL) {
+        return qn_fail(err, QN_E_UNSUPPORTED,
+                       "%s: changes module '%s', which is several tensors in a GGUF model; such a change is not taken "
+                       "apart. Merge the adapter with PEFT's merge_and_unload() first",
+                       adapter->dir, part->module);
+    }
     for (uint64_t i = 0; names != NULL && i < slots.n; i++) {
         char *name = qn_rule_name(adapter->arena, slots.slots[i].rule->hf, slots.slots[i].layer, slots.slots[i].expert);
         char *dot = name == NULL ? NULL : strrchr(name, '.');

@@ -37,9 +37,24 @@ def n_experts(config):
     return config.get("num_local_experts") or config.get("num_experts") or 0
 
 
+def _granite_mixture_shapes(config):
+    """Granite's: experts stacked, gate and up in one."""
+    width, inner, n = config["hidden_size"], config["intermediate_size"], n_experts(config)
+    shapes = {"block_sparse_moe.router.layer.weight": (n, width),
+              "block_sparse_moe.input_linear.weight": (n, 2 * inner, width),
+              "block_sparse_moe.output_linear.weight": (n, width, inner)}
+    shared = config.get("shared_intermediate_size")
+    if shared:
+        shapes |= {"shared_mlp.input_linear.weight": (2 * shared, width),
+                   "shared_mlp.output_linear.weight": (width, shared)}
+    return shapes
+
+
 def _mixture_shapes(config):
     """The feed-forward of a layer that is a mixture of experts."""
     kind, width = config["model_type"], config["hidden_size"]
+    if kind.startswith("granitemoe"):
+        return _granite_mixture_shapes(config)
     if kind == "mixtral":
         prefix, (gate, up, down) = "block_sparse_moe.", ("w1", "w3", "w2")
     else:
@@ -75,6 +90,8 @@ def _layer_shapes(config, prefix):
         shapes |= {"pre_feedforward_layernorm.weight": (width,), "post_feedforward_layernorm.weight": (width,)}
     if kind in ("qwen3", "qwen3_moe", "gemma3_text"):
         shapes |= {"self_attn.q_norm.weight": (d,), "self_attn.k_norm.weight": (d,)}
+    if kind == "olmoe":
+        shapes |= {"self_attn.q_norm.weight": (q,), "self_attn.k_norm.weight": (kv,)}
     biased = [f"self_attn.{part}_proj" for part in "qkv"] if kind in ("qwen2", "qwen2_moe") else []
     if config.get("attention_bias"):
         biased = [f"self_attn.{part}_proj" for part in "qkvo"]
@@ -111,9 +128,9 @@ def random_weights(config, seed):
         elif "embed_tokens" in name or "wte" in name or "wpe" in name:
             x *= 0.25 if is_gemma else 0.7
         else:
-            sharp = any(part in name for part in ("q_proj", "k_proj", "qkv_proj", "c_attn", ".gate.weight"))
+            sharp = any(part in name for part in ("q_proj", "k_proj", "qkv_proj", "c_attn", ".gate.weight", "router"))
             small = config["model_type"] == "gemma" and "down_proj" in name  # for GELU's rounding, too
-            x *= (1.6 if sharp else 0.3 if small else 1.0) / math.sqrt(shape[0] if is_gpt2 else shape[1])
+            x *= (1.6 if sharp else 0.3 if small else 1.0) / math.sqrt(shape[0] if is_gpt2 else shape[-1])
         weights[name] = x.astype(np.float32)
     return weights
 
@@ -207,6 +224,9 @@ GEMMA3 = GEMMA | {"num_hidden_layers": 7, "sliding_window": 8, "sliding_window_p
                   "rope_local_base_freq": 10000.0, "rope_scaling": {"rope_type": "linear", "factor": 8.0},
                   "query_pre_attn_scalar": 32, "attn_logit_softcapping": None}
 COMMON = ("norm epsilon", "rope base", "grouped heads", "half-split heads", "query scale")
+GRANITE = {"attention_multiplier": 0.2, "embedding_multiplier": 3.0, "residual_multiplier": 0.4,
+           "logits_scaling": 5.0, "rms_norm_eps": 0.3}
+SCALES = ("embedding multiplier", "residual multiplier", "logits scaling")
 MIXTURE = ("untied output", "experts by score", "weights by score", "sums of weights")
 GEMMA_TRAITS = COMMON + ("norm offset", "embedding scale", "gelu")
 GEMMA2_TRAITS = GEMMA_TRAITS + ("attention cap", "final cap", "sliding window", "post-attention norm", "post-ffn norm")
@@ -258,6 +278,18 @@ FAMILIES = [
     Family("qwen3moe", small_config("qwen3_moe", "Qwen3MoeForCausalLM", "qwen2", head_dim=32, num_experts=8,
                                     num_experts_per_tok=3, moe_intermediate_size=32, norm_topk_prob=True), "qwen2",
            COMMON + MIXTURE + ("q norm", "k norm"), seed=16),
+    Family("granite", small_config("granite", "GraniteForCausalLM", "llama3", attention_bias=False, mlp_bias=False,
+                                   **GRANITE), "llama3", COMMON + SCALES + ("untied output",), seed=17),
+    Family("granitemoe", small_config("granitemoe", "GraniteMoeForCausalLM", "llama3", num_local_experts=4,
+                                      num_experts_per_tok=2, **GRANITE), "llama3",
+           COMMON + SCALES + MIXTURE, seed=18),
+    Family("granitemoe-shared", small_config("granitemoeshared", "GraniteMoeSharedForCausalLM", "llama3",
+                                             num_local_experts=4, num_experts_per_tok=2, shared_intermediate_size=48,
+                                             **GRANITE | {"tie_word_embeddings": True}), "llama3",
+           COMMON + SCALES + MIXTURE[1:] + ("shared expert",), seed=19),
+    Family("olmoe", small_config("olmoe", "OlmoeForCausalLM", "qwen2", num_experts=8, num_experts_per_tok=2,
+                                 num_key_value_heads=4, norm_topk_prob=False), "qwen2",
+           ("norm epsilon", "rope base", "half-split heads", "query scale", "q norm", "k norm") + MIXTURE, seed=20),
 ]
 BY_NAME = {family.name: family for family in FAMILIES}
 
@@ -284,7 +316,9 @@ PARTS = {"self_attn.q_proj": "attn_q", "self_attn.k_proj": "attn_k", "self_attn.
          "mlp.down_proj": "ffn_down", "mlp.gate_up_proj": "ffn_up", "input_layernorm": "attn_norm",
          "post_attention_layernorm": "ffn_norm", "ln_1": "attn_norm", "ln_2": "ffn_norm", "attn.c_attn": "attn_qkv",
          "attn.c_proj": "attn_output", "mlp.c_fc": "ffn_up", "mlp.c_proj": "ffn_down"}
-MIXTURE_PARTS = {"block_sparse_moe.gate": "ffn_gate_inp", "mlp.gate": "ffn_gate_inp",
+MIXTURE_PARTS = {"block_sparse_moe.router.layer": "ffn_gate_inp", "shared_mlp.output_linear": "ffn_down_shexp",
+                 "block_sparse_moe.output_linear": "ffn_down_exps",
+                 "block_sparse_moe.gate": "ffn_gate_inp", "mlp.gate": "ffn_gate_inp",
                  "mlp.shared_expert_gate": "ffn_gate_inp_shexp", "mlp.shared_expert.gate_proj": "ffn_gate_shexp",
                  "mlp.shared_expert.up_proj": "ffn_up_shexp", "mlp.shared_expert.down_proj": "ffn_down_shexp"}
 EXPERT_PARTS = {"w1": "ffn_gate_exps", "w2": "ffn_down_exps", "w3": "ffn_up_exps", "gate_proj": "ffn_gate_exps",
@@ -317,7 +351,7 @@ def permute_heads(x, n_head):
 def to_gguf(config, name, x):
     """One Hugging Face tensor as the GGUF file must hold it."""
     kind = config["model_type"]
-    if kind in ("llama", "mistral", "mixtral") and (".q_proj." in name or ".k_proj." in name):
+    if (kind in ("llama", "mistral", "mixtral") or kind.startswith("granite")) and (".q_proj." in name or ".k_proj." in name):
         return permute_heads(x, config["num_attention_heads" if ".q_proj." in name else "num_key_value_heads"])
     if kind.startswith("gemma") and name.endswith("norm.weight"):
         return x + np.float32(1.0)
@@ -328,10 +362,14 @@ def to_gguf(config, name, x):
 
 def gguf_tensors(config, weights):
     """All tensors of the GGUF file, [out, in] as NumPy reads them, from the Hugging Face ones; experts stacked."""
-    tensors = {}
+    tensors, weights = {}, weights.copy()
+    for name in [name for name in weights if name.endswith(".input_linear.weight")]:  # gate and up in one
+        layer, kind = name.split(".")[2], "exps" if "moe" in name else "shexp"
+        for part, x in zip(("gate", "up"), np.split(weights.pop(name), 2, axis=-2)):
+            tensors[f"blk.{layer}.ffn_{part}_{kind}.weight"] = [x]
     for name, x in weights.items():
         tensors.setdefault(gguf_name(config, name), []).append(to_gguf(config, name, x))
-    tensors = {name: np.stack(parts) if "_exps." in name else parts[0] for name, parts in tensors.items()}
+    tensors = {name: np.stack(parts) if len(parts) > 1 else parts[0] for name, parts in tensors.items()}
     scaling = config.get("rope_scaling") or {}
     if scaling.get("rope_type") == "llama3":
         tensors["rope_freqs.weight"] = llama3_factors(config, head_size(config)).astype(np.float32)

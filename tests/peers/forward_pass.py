@@ -84,7 +84,7 @@ def head_size(config):
 
 
 class Graph:
-    """One decoder of the Llama, Qwen, Gemma and Phi-3 families, from its config; `off` names traits to leave out."""
+    """One decoder of the Llama, Qwen, Gemma, Phi-3, Granite and OLMo families, from its config; `off` names traits to leave out."""
 
     def __init__(self, config, weights, off, n_ctx):
         self.config, self.off, self.n_ctx = config, frozenset(off), n_ctx
@@ -147,6 +147,8 @@ class Graph:
     def query_scale(self):
         if not self.on("query scale"):
             return 1.0
+        if "attention_multiplier" in self.config:
+            return self.config["attention_multiplier"]
         width = self.config["hidden_size"] // self.n_head
         is_27b = (self.kind, self.config["num_hidden_layers"]) in (("gemma2", 46), ("gemma3_text", 62))
         return 1.0 / math.sqrt(width if is_27b and self.on("27B query scale") else self.d)
@@ -158,10 +160,14 @@ class Graph:
             q, k, v = np.split(fused, [self.n_head * self.d, (self.n_head + self.n_head_kv) * self.d], axis=1)
         else:
             q, k, v = (self.linear(x, prefix + part, "qkv bias") for part in ("q_proj", "k_proj", "v_proj"))
+        if self.kind == "olmoe":  # over all heads
+            q = self.norm(q, prefix + "q_norm.weight") if self.on("q norm") else q
+            k = self.norm(k, prefix + "k_norm.weight") if self.on("k norm") else k
         q, k, v = q.reshape(n, -1, self.d), k.reshape(n, -1, self.d), v.reshape(n, -1, self.d)
-        if prefix + "q_norm.weight" in self.w and self.on("q norm"):
+        has_head_norms = self.kind != "olmoe" and prefix + "q_norm.weight" in self.w
+        if has_head_norms and self.on("q norm"):
             q = self.norm(q, prefix + "q_norm.weight")
-        if prefix + "k_norm.weight" in self.w and self.on("k norm"):
+        if has_head_norms and self.on("k norm"):
             k = self.norm(k, prefix + "k_norm.weight")
         return q, k, v
 
@@ -196,8 +202,24 @@ class Graph:
         divides = config.get("norm_topk_prob", True) == self.on("sums of weights")
         return weights / weights.sum(axis=1, keepdims=True) if divides else weights
 
+    def granite_mixture(self, x, prefix):
+        def gated(w_in, w_out):
+            gate, up = np.split(x @ w_in.T, 2, axis=1)
+            return (silu(gate) * up) @ w_out.T
+
+        moe = prefix + "block_sparse_moe."
+        w_in, w_out = self.w[moe + "input_linear.weight"], self.w[moe + "output_linear.weight"]
+        weights = self.expert_weights(x @ self.w[moe + "router.layer.weight"].T)
+        y = sum(weights[:, e:e + 1] * gated(w_in[e], w_out[e]) for e in range(len(w_in)))
+        shared = prefix + "shared_mlp."
+        if shared + "input_linear.weight" in self.w and self.on("shared expert"):
+            y = y + gated(self.w[shared + "input_linear.weight"], self.w[shared + "output_linear.weight"])
+        return y
+
     def mixture(self, x, layer):
         """A layer of experts, and the shared one."""
+        if self.kind.startswith("granitemoe"):
+            return self.granite_mixture(x, f"model.layers.{layer}.")
         is_mixtral = self.kind == "mixtral"
         prefix = f"model.layers.{layer}.{'block_sparse_moe' if is_mixtral else 'mlp'}."
         names = ("w1", "w3", "w2") if is_mixtral else ("gate_proj", "up_proj", "down_proj")
@@ -224,8 +246,9 @@ class Graph:
         prefix = f"model.layers.{layer}."
         a = self.attention(self.norm(x, prefix + "input_layernorm.weight"), layer)
         if prefix + "pre_feedforward_layernorm.weight" not in self.w:
-            h = x + a
-            return h + self.feed_forward(self.norm(h, prefix + "post_attention_layernorm.weight"), layer)
+            scale = self.config.get("residual_multiplier", 1.0) if self.on("residual multiplier") else 1.0
+            h = x + scale * a
+            return h + scale * self.feed_forward(self.norm(h, prefix + "post_attention_layernorm.weight"), layer)
         h = x + (self.norm(a, prefix + "post_attention_layernorm.weight") if self.on("post-attention norm") else a)
         f = self.feed_forward(self.norm(h, prefix + "pre_feedforward_layernorm.weight"), layer)
         return h + (self.norm(f, prefix + "post_feedforward_layernorm.weight") if self.on("post-ffn norm") else f)
@@ -235,10 +258,14 @@ class Graph:
         x = embedding[tokens]
         if self.is_gemma and self.on("embedding scale"):
             x = x * math.sqrt(self.config["hidden_size"])
+        if self.on("embedding multiplier"):
+            x = x * self.config.get("embedding_multiplier", 1.0)
         for layer in range(self.config["num_hidden_layers"]):
             x = self.block(x, layer)
         head = self.w.get("lm_head.weight", embedding) if self.on("untied output") else embedding
         z = self.norm(x, "model.norm.weight") @ head.T
+        if self.on("logits scaling"):
+            z = z / self.config.get("logits_scaling", 1.0)
         return soft_cap(z, self.config.get("final_logit_softcapping")) if self.on("final cap") else z
 
 

@@ -262,8 +262,14 @@ REFUSED = [
     ("DoRA as a lora file", lambda: maker("llama", 52, use_dora=True).linear("q_proj").adapter,
      ["--preset", "lora"], (1, 2, 3), ["q_proj"]),
 ]
-EXPERT_FILE = ("an expert's LoRA as a lora file", lambda: maker("mixtral", 53).linear("w1").adapter,
-               ["--preset", "lora"], (3,), ["experts.0.w1", "one expert of a mixture"])
+# the same of mixtures, with the base's name
+REFUSED_OF_MIXTURES = {
+    "mixtral": ("an expert's LoRA as a lora file", lambda: maker("mixtral", 53).linear("w1").adapter,
+                ["--preset", "lora"], (3,), ["experts.0.w1", "one expert of a mixture"]),
+    "granitemoe-shared": ("a LoRA of gate and up in one",
+                          lambda: maker("granitemoe-shared", 54).linear("shared_mlp.input_linear").adapter, [], (3,),
+                          ["shared_mlp.input_linear", "several tensors"]),
+}
 
 
 def check_refused(report, case, base, tmp):
@@ -294,8 +300,8 @@ def main(report, tmp):
     base = BY_NAME["llama"].write(tmp / "base")
     for case in REFUSED:
         report.attempt(case[0], check_refused, report, case, base, fresh(tmp))
-    mixture = BY_NAME["mixtral"].write(tmp / "mixture")
-    report.attempt(EXPERT_FILE[0], check_refused, report, EXPERT_FILE, mixture, fresh(tmp))
+    for name, case in REFUSED_OF_MIXTURES.items():
+        report.attempt(case[0], check_refused, report, case, BY_NAME[name].write(tmp / name), fresh(tmp))
 
 
 if __name__ == "__main__":

@@ -96,7 +96,7 @@ static void test_unsupported_lists_all(void **state) {
             assert_message_has(&err, qn_arch_at(n)->classes[k]);
         }
     }
-    assert_int_equal(n, 12);
+    assert_int_equal(n, 15);
     json_decref(config);
 }
 
