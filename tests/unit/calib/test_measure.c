@@ -193,6 +193,42 @@ static void every_token_counts(void **state) {
     free(out);
 }
 
+/* Each expert counts its own tokens: all together, those that are used for each token. */
+static void experts_count_their_own_tokens(void **state) {
+    enum { N_EXPERTS = 4, N_USED = 2 };
+    engine_case mixture;
+    qn_importance_result r;
+    qn_imatrix *m = NULL;
+    qn_job *job = new_job();
+    qn_error err;
+    (void)state;
+    begin_case(&mixture, family_named("mixtral"), QN_F32, NULL, NULL);
+    char *out = join_path(mixture.root, "experts.gguf");
+    const qn_importance_options options = {.model = {.path = mixture.gguf}, .text = text_of(0), .out_path = out};
+    assert_ok(&err, qn_measure_importance(&options, job, &r, &err));
+    assert_ok(&err, qn_imatrix_open(out, &m, &err));
+    const float n_tokens = (float)(r.text.n_chunks * CTX);
+    static const char *const stacked[] = {"blk.0.ffn_gate_exps.weight", "blk.1.ffn_up_exps.weight",
+                                          "blk.1.ffn_down_exps.weight"};
+    for (size_t i = 0; i < sizeof stacked / sizeof stacked[0]; i++) {
+        const qn_imatrix_entry *e = qn_imatrix_find(m, stacked[i]);
+        float sum = 0;
+        assert_non_null(e);
+        assert_int_equal(e->n_counts, N_EXPERTS);
+        for (uint64_t k = 0; k < e->n_counts; k++) {
+            sum += e->counts[k];
+        }
+        assert_true(sum == N_USED * n_tokens);
+    }
+    const qn_imatrix_entry *router = qn_imatrix_find(m, "blk.0.ffn_gate_inp.weight");
+    assert_non_null(router);
+    assert_true(router->n_counts == 1 && router->counts[0] == n_tokens);
+    qn_imatrix_close(m);
+    qn_job_free(job);
+    free(out);
+    end_case(&mixture);
+}
+
 /* Cancels the job at its first sign of progress. Events come ten times a second: waiting makes the first one due. */
 static void stop_at_once(void *user, const qn_event *event) {
     if (event->kind == QN_EVENT_STAGE) {
@@ -335,9 +371,13 @@ static int end_all(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(pieces_cover_what_is_wanted),      cmocka_unit_test(perplexity_is_that_of_single_chunks),
-        cmocka_unit_test(divergence_has_both_perplexities), cmocka_unit_test(every_token_counts),
-        cmocka_unit_test(an_interrupted_job_goes_on),       cmocka_unit_test(bad_input_is_named),
+        cmocka_unit_test(pieces_cover_what_is_wanted),
+        cmocka_unit_test(perplexity_is_that_of_single_chunks),
+        cmocka_unit_test(divergence_has_both_perplexities),
+        cmocka_unit_test(every_token_counts),
+        cmocka_unit_test(experts_count_their_own_tokens),
+        cmocka_unit_test(an_interrupted_job_goes_on),
+        cmocka_unit_test(bad_input_is_named),
         cmocka_unit_test(importance_is_refused_early),
     };
     return cmocka_run_group_tests(tests, begin_all, end_all);
