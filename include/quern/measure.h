@@ -15,6 +15,13 @@ typedef struct qn_estimate {
     double error;
 } qn_estimate;
 
+/** A model to be run. Borrowed for the call. */
+typedef struct qn_measure_model {
+    const char *path; /**< GGUF file, one of its shards, a model's folder, a training run or a PEFT folder */
+    const char *type; /**< what a folder is encoded to in memory, as `pack -t` has it: "Q4_K_M"; NULL: F32, as exact as
+                           it gets. Files stay as they are: NULL */
+} qn_measure_model;
+
 /**
  * A text, and how it is read: in chunks of n_ctx tokens that know nothing of each other, each begun with the model's
  * BOS where it has one; tokens behind the last whole chunk are left out. Zero-initialise, set text_path, then what is
@@ -46,12 +53,11 @@ typedef struct qn_perplexity_result {
 
 /**
  * Measures perplexity as llama.cpp's llama-perplexity does: the second half of every chunk is foretold.
- * @param model what qn_chat_open() opens
- * @param job   events of progress tell tokens; cancelled, this returns QN_E_INTERRUPTED
+ * @param job events of progress tell tokens; cancelled, this returns QN_E_INTERRUPTED
  * @return QN_OK; as qn_chat_open(); QN_E_RANGE (the text has no whole chunk; logits that are not finite; a context
  *         beyond the model's); QN_E_NOT_FOUND, QN_E_IO (the text); QN_E_USAGE
  */
-QN_NODISCARD qn_status qn_measure_perplexity(const char *model, const qn_measure_text *text, qn_job *job,
+QN_NODISCARD qn_status qn_measure_perplexity(const qn_measure_model *model, const qn_measure_text *text, qn_job *job,
                                              qn_perplexity_result *out, qn_error *err);
 
 /** Shares of a distribution, linear between neighbours. */
@@ -88,13 +94,13 @@ typedef struct qn_kld_result {
  * @param model the model to measure
  * @return as qn_measure_perplexity(); QN_E_USAGE when the two have different vocabularies
  */
-QN_NODISCARD qn_status qn_measure_kld(const char *base, const char *model, const qn_measure_text *text, qn_job *job,
-                                      qn_kld_result *out, qn_error *err);
+QN_NODISCARD qn_status qn_measure_kld(const qn_measure_model *base, const qn_measure_model *model,
+                                      const qn_measure_text *text, qn_job *job, qn_kld_result *out, qn_error *err);
 
 /** What an importance matrix is made of. Zero-initialise. */
 typedef struct qn_importance_options {
-    const char *model;    /**< NULL: in_files are added up, nothing is run */
-    qn_measure_text text; /**< text_path NULL without a model; n_ctx is the chunk size that .dat files do not tell */
+    qn_measure_model model; /**< path NULL: in_files are added up, nothing is run */
+    qn_measure_text text;   /**< text_path NULL without a model; n_ctx is the chunk size that .dat files do not tell */
     const char *const *in_files; /**< [n_in_files] earlier matrices whose sums are added */
     size_t n_in_files;
     const char *out_path; /**< the .dat format when it ends so, else GGUF */

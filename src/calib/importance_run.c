@@ -50,15 +50,15 @@ static qn_status check_options(const qn_importance_options *o, qn_error *err) {
     if (o->out_path == NULL) {
         return qn_fail(err, QN_E_USAGE, "no name for the importance matrix: pass one (-o FILE.gguf)");
     }
-    if (o->model == NULL && o->n_in_files == 0) {
+    if (o->model.path == NULL && o->n_in_files == 0) {
         return qn_fail(err, QN_E_USAGE,
                        "nothing to make an importance matrix of: pass a model and a text, or earlier "
                        "matrices (--in-file) to be added up");
     }
-    if ((o->model == NULL) != (o->text.text_path == NULL)) {
+    if ((o->model.path == NULL) != (o->text.text_path == NULL)) {
         return qn_fail(err, QN_E_USAGE,
-                       o->model == NULL ? "a text is read by a model: pass one"
-                                        : "a model reads a text: pass one (--text FILE)");
+                       o->model.path == NULL ? "a text is read by a model: pass one"
+                                             : "a model reads a text: pass one (--text FILE)");
     }
     if (!o->force && (qn_is_file(o->out_path) || qn_is_dir(o->out_path))) {
         return qn_fail(err, QN_E_EXISTS, "%s: is there already; --force replaces it", o->out_path);
@@ -114,7 +114,9 @@ static void put_file(qn_buffer *b, const char *path) {
 static qn_status identify(run *r, qn_error *err) {
     const qn_importance_options *o = r->options;
     qn_buffer b = {0};
-    put_file(&b, o->model);
+    put_file(&b, o->model.path);
+    qn_buffer_text(&b, o->model.type == NULL ? "" : o->model.type);
+    qn_buffer_u8(&b, 0);
     for (size_t i = 0; i < o->n_in_files; i++) {
         put_file(&b, o->in_files[i]);
     }
@@ -187,7 +189,7 @@ static void save_rest(run *r, qn_status why) {
 
 static qn_status open_text(run *r, qn_error *err) {
     const qn_importance_options *o = r->options;
-    QN_TRY(qn_reader_open(o->model, &o->text, r->job, &r->reader, err));
+    QN_TRY(qn_reader_open(&o->model, &o->text, r->job, &r->reader, err));
     r->chunk_size = qn_reader_n_ctx(&r->reader, &o->text);
     QN_TRY(qn_chunks_read(&r->reader, &o->text, r->chunk_size, o->process_output ? QN_WANT_ALL : QN_WANT_NONE,
                           &r->chunks, err));
@@ -208,7 +210,7 @@ static qn_status check_strangers(const run *r, qn_error *err) {
         return QN_OK;
     }
     return qn_fail(err, QN_E_USAGE, "%s: its entry '%s' is of no matrix of %s: it was made of another model", e->source,
-                   e->name, r->options->model);
+                   e->name, r->options->model.path);
 }
 
 /* The chunks that were run together are done. */
@@ -286,7 +288,7 @@ static void fill_result(const run *r, qn_importance_result *out) {
 static qn_status make_matrix(run *r, qn_importance_result *out, qn_error *err) {
     const qn_importance_options *o = r->options;
     QN_TRY(check_writable(r, err));
-    if (o->model != NULL) {
+    if (o->model.path != NULL) {
         QN_TRY(open_text(r, err));
         QN_TRY(run_text(r, &out->text, err));
     } else {
@@ -294,7 +296,7 @@ static qn_status make_matrix(run *r, qn_importance_result *out, qn_error *err) {
     }
     const qn_imatrix_facts facts = {.chunk_size = r->chunk_size, .is_legacy = ends_with(o->out_path, ".dat")};
     QN_TRY(qn_importance_write(&r->sums, o->out_path, &facts, err));
-    if (o->model != NULL) {
+    if (o->model.path != NULL) {
         (void)remove(r->partial);
     }
     fill_result(r, out);

@@ -130,22 +130,22 @@ static qn_status course_run(course *c, qn_measured_text *read, qn_error *err) {
     return QN_OK;
 }
 
-static qn_status open_and_run(course *c, const char *const *paths, const qn_measure_text *text, qn_measured_text *read,
-                              qn_error *err) {
-    for (size_t i = 0; i < 2 && paths[i] != NULL; i++) {
+static qn_status open_and_run(course *c, const qn_measure_model *const *models, const qn_measure_text *text,
+                              qn_measured_text *read, qn_error *err) {
+    for (size_t i = 0; i < 2 && models[i] != NULL; i++) {
         c->n_readers++;
-        QN_TRY(qn_reader_open(paths[i], text, c->job, &c->readers[i], err));
+        QN_TRY(qn_reader_open(models[i], text, c->job, &c->readers[i], err));
     }
     QN_TRY(course_begin(c, text, err));
     return course_run(c, read, err);
 }
 
-qn_status qn_measure_perplexity(const char *model, const qn_measure_text *text, qn_job *job, qn_perplexity_result *out,
-                                qn_error *err) {
-    const char *const paths[2] = {model, NULL};
+qn_status qn_measure_perplexity(const qn_measure_model *model, const qn_measure_text *text, qn_job *job,
+                                qn_perplexity_result *out, qn_error *err) {
+    const qn_measure_model *const models[2] = {model, NULL};
     course c = {.job = job};
     *out = (qn_perplexity_result){0};
-    const qn_status status = open_and_run(&c, paths, text, &out->text, err);
+    const qn_status status = open_and_run(&c, models, text, &out->text, err);
     out->n_counted = c.losses.n;
     out->nll = qn_nll_mean(&c.losses);
     out->ppl = qn_perplexity_of(&c.losses);
@@ -153,12 +153,12 @@ qn_status qn_measure_perplexity(const char *model, const qn_measure_text *text, 
     return status;
 }
 
-qn_status qn_measure_kld(const char *base, const char *model, const qn_measure_text *text, qn_job *job,
-                         qn_kld_result *out, qn_error *err) {
-    const char *const paths[2] = {base, model};
+qn_status qn_measure_kld(const qn_measure_model *base, const qn_measure_model *model, const qn_measure_text *text,
+                         qn_job *job, qn_kld_result *out, qn_error *err) {
+    const qn_measure_model *const models[2] = {base, model};
     course c = {.job = job};
     *out = (qn_kld_result){0};
-    qn_status status = open_and_run(&c, paths, text, &out->text, err);
+    qn_status status = open_and_run(&c, models, text, &out->text, err);
     if (status == QN_OK) {
         status = qn_divergence_result(c.divergence, &out->stats, err);
     }

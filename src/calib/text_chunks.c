@@ -8,6 +8,7 @@
 #include "calib/text_chunks.h"
 
 #include "base/file.h"
+#include "base/residence.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -15,6 +16,7 @@
 
 enum { DEFAULT_CTX = 512, DEFAULT_BATCH = 512, MAX_BATCH = 1 << 16, MIN_CTX = 8, MIN_ROWS = 16 };
 
+static const char EXACT_TYPE[] = "F32";
 static const uint64_t MAX_TEXT_BYTES = (UINT64_C(1) << 30) - 1;
 static const uint64_t LOGITS_BYTES = UINT64_C(128) << 20;
 
@@ -25,12 +27,17 @@ static uint64_t batch_of(const qn_measure_text *text) {
 
 /* ---- the model ---- */
 
-qn_status qn_reader_open(const char *path, const qn_measure_text *text, qn_job *job, qn_reader *out, qn_error *err) {
-    const qn_engine_options options = {.n_ctx = text->n_ctx, .n_batch = batch_of(text)};
-    *out = (qn_reader){.path = path};
-    QN_TRY(qn_engine_open(path, &options, job, &out->engine, err));
+qn_status qn_reader_open(const qn_measure_model *model, const qn_measure_text *text, qn_job *job, qn_reader *out,
+                         qn_error *err) {
+    const bool is_encoded = !qn_is_file(model->path) && model->type == NULL;
+    const qn_chat_options options = {.path = model->path,
+                                     .type = is_encoded ? EXACT_TYPE : model->type,
+                                     .n_ctx = text->n_ctx,
+                                     .n_batch = batch_of(text)};
+    *out = (qn_reader){.path = model->path};
+    QN_TRY(qn_chat_model_open(&options, qn_available_bytes(), job, &out->model, &out->engine, err));
     const qn_status status = qn_tokenizer_new(qn_engine_meta(out->engine), &out->tokenizer, err);
-    return status == QN_OK ? QN_OK : qn_fail_at(err, status, "%s", path);
+    return status == QN_OK ? QN_OK : qn_fail_at(err, status, "%s", model->path);
 }
 
 void qn_reader_close(qn_reader *reader) {
@@ -41,6 +48,7 @@ void qn_reader_close(qn_reader *reader) {
     free(reader->spans);
     qn_tokenizer_free(reader->tokenizer);
     qn_engine_free(reader->engine);
+    qn_chat_model_clear(&reader->model);
     *reader = (qn_reader){0};
 }
 

@@ -3,7 +3,7 @@
 #ifndef QUERN_CALIB_TEXT_CHUNKS_H
 #define QUERN_CALIB_TEXT_CHUNKS_H
 
-#include "engine/engine.h"
+#include "engine/chat_model.h"
 #include "quern/measure.h"
 #include "stream/stream_progress.h"
 #include "text/tokenizer.h"
@@ -11,6 +11,7 @@
 /** A model that reads chunks. */
 typedef struct qn_reader {
     const char *path; /**< borrowed */
+    qn_chat_model model;
     qn_engine *engine;
     qn_tokenizer *tokenizer;
     qn_sequence **sequences; /**< [n_sequences] */
@@ -22,8 +23,8 @@ typedef struct qn_reader {
  * Opens a model and its tokenizer.
  * @param out to be closed with qn_reader_close(), also after a failure
  */
-QN_NODISCARD qn_status qn_reader_open(const char *path, const qn_measure_text *text, qn_job *job, qn_reader *out,
-                                      qn_error *err);
+QN_NODISCARD qn_status qn_reader_open(const qn_measure_model *model, const qn_measure_text *text, qn_job *job,
+                                      qn_reader *out, qn_error *err);
 /** Accepts a zeroed one. */
 void qn_reader_close(qn_reader *reader);
 

@@ -52,7 +52,7 @@ static void print_result(const qn_terminal *to, const imatrix_settings *s, const
 static qn_status run_imatrix(const void *settings, const qn_operands *operands, qn_error *err) {
     const imatrix_settings *s = settings;
     const char *model = operands->n > 0 ? operands->items[0] : NULL;
-    const qn_importance_options options = {.model = model,
+    const qn_importance_options options = {.model = qn_measure_model_of(&s->reading, model),
                                            .text = qn_measure_text_of(&s->reading),
                                            .in_files = s->in_files.items,
                                            .n_in_files = s->in_files.n,
@@ -80,6 +80,7 @@ static qn_status run_imatrix(const void *settings, const qn_operands *operands, 
 
 static const qn_option options[] = {
     QN_ROWS_MEASURED_TEXT,
+    QN_ROW_MEASURED_TYPE,
     {.name = "in-file",
      .kind = QN_OPTION_LIST,
      AT(in_files),

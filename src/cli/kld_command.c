@@ -6,6 +6,11 @@
 #include <stddef.h>
 #include <string.h>
 
+typedef struct kld_settings {
+    qn_measure_settings reading; /* first: the shared rows write there */
+    const char *base_type;
+} kld_settings;
+
 /* The shares that are shown, as names and as members. */
 static const struct {
     const char *name;
@@ -90,7 +95,10 @@ static void print_figures(const qn_terminal *to, const char *const *paths, const
 }
 
 static qn_status run_kld(const void *settings, const qn_operands *operands, qn_error *err) {
-    const qn_measure_settings *s = settings;
+    const kld_settings *all = settings;
+    const qn_measure_settings *s = &all->reading;
+    const qn_measure_model base = {.path = operands->items[0], .type = all->base_type};
+    const qn_measure_model model = qn_measure_model_of(s, operands->items[1]);
     const qn_measure_text text = qn_measure_text_of(s);
     qn_measure_session se;
     qn_kld_result result = {0};
@@ -99,7 +107,7 @@ static qn_status run_kld(const void *settings, const qn_operands *operands, qn_e
     }
     qn_status status = qn_measure_begin(&se, s, "\nquern: stopping\n", err);
     if (status == QN_OK) {
-        status = qn_measure_kld(operands->items[0], operands->items[1], &text, se.job, &result, err);
+        status = qn_measure_kld(&base, &model, &text, se.job, &result, err);
     }
     qn_measure_end(&se);
     if (status == QN_OK && s->is_json) {
@@ -111,10 +119,24 @@ static qn_status run_kld(const void *settings, const qn_operands *operands, qn_e
     return status;
 }
 
-static const qn_option options[] = {QN_ROWS_MEASURED_TEXT, QN_ROWS_MEASURE_RUNNING, QN_ROWS_MEASURE_TELLING};
+static const qn_option options[] = {
+    QN_ROWS_MEASURED_TEXT,
+    QN_ROW_MEASURED_TYPE,
+    {.name = "base-type",
+     .kind = QN_OPTION_TEXT,
+     .offset = offsetof(kld_settings, base_type),
+     .argument = "TYPE",
+     .group = QN_GROUP_TEXT,
+     .help = "the same for BASE",
+     .fallback = "F32",
+     .words = QN_MEASURED_TYPES},
+    QN_ROWS_MEASURE_RUNNING,
+    QN_ROWS_MEASURE_TELLING,
+};
 
 static const qn_example examples[] = {
     {"quern kld model-BF16.gguf model-Q4_K_M.gguf --text wiki.test.raw", "what Q4_K_M lost"},
+    {"quern kld ./my-model ./my-model -t Q4_K_M --text wiki.test.raw", "what it would lose, with nothing written"},
     {"quern kld model-F16.gguf model-IQ3_S.gguf --text chats.txt --parse-special --chunks 50",
      "on conversations, a shorter look"},
 };
@@ -128,13 +150,14 @@ const qn_command qn_kld_command = {
         "at each token of the chunks' second halves. The mean Kullback-Leibler divergence (KLD) is 0 for equal models; "
         "Q8_0 of a good model stays below 0.001, Q4_K_M near 0.01 to 0.05. Positions at 99% and above show the worst "
         "surprises; \"same top token\" how often greedy answers would go on alike.\n\n"
-        "Figures and errors are those of llama-perplexity --kl-divergence; no file of logits is needed. The ratio of "
+        "Either may be a folder, encoded in memory: so the loss of a type is known before a file is made. Figures and "
+        "errors are those of llama-perplexity --kl-divergence; no file of logits is needed. The ratio of "
         "perplexities is far more exact than either, since both models meet the same text.",
     .options = {options, sizeof options / sizeof options[0]},
     .examples = examples,
     .n_examples = sizeof examples / sizeof examples[0],
     .min_operands = 2,
     .max_operands = 2,
-    .settings_size = sizeof(qn_measure_settings),
+    .settings_size = sizeof(kld_settings),
     .run = run_kld,
 };

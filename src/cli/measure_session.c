@@ -41,6 +41,10 @@ void qn_measure_end(qn_measure_session *se) {
     }
 }
 
+qn_measure_model qn_measure_model_of(const qn_measure_settings *settings, const char *path) {
+    return (qn_measure_model){.path = path, .type = settings->type};
+}
+
 qn_measure_text qn_measure_text_of(const qn_measure_settings *settings) {
     return (qn_measure_text){.text_path = settings->text,
                              .n_ctx = settings->n_ctx,

@@ -13,7 +13,7 @@
 
 /** Settings of all three; a command's own struct begins with them. */
 typedef struct qn_measure_settings {
-    const char *text;
+    const char *text, *type;
     uint64_t n_ctx, n_batch, n_chunks, n_threads;
     bool parse_special, is_json, is_quiet;
 } qn_measure_settings;
@@ -31,6 +31,8 @@ QN_NODISCARD qn_status qn_measure_begin(qn_measure_session *se, const qn_measure
 /** The bar goes, signals do what they did; accepts one whose beginning failed. */
 void qn_measure_end(qn_measure_session *se);
 
+/** The model of a path and --type. */
+qn_measure_model qn_measure_model_of(const qn_measure_settings *settings, const char *path);
 /** The text that settings name. */
 qn_measure_text qn_measure_text_of(const qn_measure_settings *settings);
 
@@ -86,6 +88,18 @@ QN_NODISCARD qn_status qn_measure_print_json(json_t *document, qn_error *err);
     {                                                                                                          \
         .name = "parse-special", .kind = QN_OPTION_FLAG, QN_MEASURE_AT(parse_special), .group = QN_GROUP_TEXT, \
         .help = "read texts such as <|im_end|> as the control tokens they stand for"                           \
+    }
+
+/** Types that a folder may be encoded to, those that people want first. */
+#define QN_MEASURED_TYPES "F32 BF16 F16 Q8_0 Q6_K Q5_K_M Q4_K_M IQ4_XS Q3_K_M Q2_K"
+
+/** What a folder becomes. */
+#define QN_ROW_MEASURED_TYPE                                                                                   \
+    {                                                                                                          \
+        .name = "type", .letter = 't', .kind = QN_OPTION_TEXT, QN_MEASURE_AT(type), .argument = "TYPE",        \
+        .group = QN_GROUP_TEXT,                                                                                \
+        .help = "what MODEL is encoded to, in memory, where it is a folder or a run; `quern types` lists all", \
+        .fallback = "F32", .words = QN_MEASURED_TYPES                                                          \
     }
 
 /** Batch and threads. */

@@ -27,6 +27,7 @@ static void print_figures(const qn_terminal *to, const char *model, const qn_mea
 static qn_status run_perplexity(const void *settings, const qn_operands *operands, qn_error *err) {
     const qn_measure_settings *s = settings;
     const char *model = operands->items[0];
+    const qn_measure_model measured = qn_measure_model_of(s, model);
     const qn_measure_text text = qn_measure_text_of(s);
     qn_measure_session se;
     qn_perplexity_result result = {0};
@@ -35,7 +36,7 @@ static qn_status run_perplexity(const void *settings, const qn_operands *operand
     }
     qn_status status = qn_measure_begin(&se, s, "\nquern: stopping\n", err);
     if (status == QN_OK) {
-        status = qn_measure_perplexity(model, &text, se.job, &result, err);
+        status = qn_measure_perplexity(&measured, &text, se.job, &result, err);
     }
     qn_measure_end(&se);
     if (status == QN_OK && s->is_json) {
@@ -47,7 +48,8 @@ static qn_status run_perplexity(const void *settings, const qn_operands *operand
     return status;
 }
 
-static const qn_option options[] = {QN_ROWS_MEASURED_TEXT, QN_ROWS_MEASURE_RUNNING, QN_ROWS_MEASURE_TELLING};
+static const qn_option options[] = {QN_ROWS_MEASURED_TEXT, QN_ROW_MEASURED_TYPE, QN_ROWS_MEASURE_RUNNING,
+                                    QN_ROWS_MEASURE_TELLING};
 
 static const qn_example examples[] = {
     {"quern perplexity model-Q4_K_M.gguf --text wiki.test.raw", "as llama-perplexity -f wiki.test.raw"},
@@ -61,7 +63,8 @@ const qn_command qn_perplexity_command = {
     .about =
         "Reads a text in chunks of --ctx tokens and looks how probable the model held each token of a chunk's second "
         "half, given those before it. The perplexity is the exponential of the mean loss: 1 would be always right, and "
-        "guessing among all tokens gives the vocabulary's size. Figures are llama-perplexity's.\n\n"
+        "guessing among all tokens gives the vocabulary's size. Figures are llama-perplexity's. MODEL is a GGUF file, "
+        "or a folder (a model's, a training run's), which is encoded in memory.\n\n"
         "It compares models only where text, --ctx and vocabulary are the same, and small losses of quantisation drown "
         "in its error: `quern kld` measures those much more finely.",
     .options = {options, sizeof options / sizeof options[0]},

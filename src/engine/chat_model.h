@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* chat_model.h: what a conversation runs: a mapped file or an encoded folder, and adapters. Private to src/engine. */
+/* chat_model.h: what is run, in a conversation or to be measured: a mapped file or an encoded folder, and adapters. */
 #ifndef QUERN_ENGINE_CHAT_MODEL_H
 #define QUERN_ENGINE_CHAT_MODEL_H
 
@@ -8,7 +8,7 @@
 #include "model/model_inputs.h"
 #include "quern/chat.h"
 
-/** What the engine of a conversation borrows: it is freed before this is. Zero-initialise. */
+/** What an engine borrows: it is freed before this is. Zero-initialise. */
 typedef struct qn_chat_model {
     qn_arena *arena;
     qn_model_inputs inputs;

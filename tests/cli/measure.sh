@@ -25,6 +25,12 @@ print('mean', 0.005 < k['mean']['value'] < 0.05, 'error', 0 < k['mean']['error']
 print('ordered', sorted(k['percentiles'].values(), reverse=True) == list(k['percentiles'].values()))
 print('same top', 0.8 < d['same_top']['value'] < 1, 'ratio', abs(p['ratio']['value'] - p['model']['value'] / p['base']['value']) < 1e-6)"
 quern kld m-F32.gguf m-F32.gguf --text "$TEXT" --ctx 64 -q | sed -n '/mean KLD/p;/same top/p;/  ratio/p'
+echo "- folders"
+kld() { quern kld "$@" --text "$TEXT" --ctx 64 -q --json | python3 -c "import json, sys; print(json.load(sys.stdin)['kld'])"; }
+test "$(kld m-F32.gguf m-Q4_0.gguf)" = "$(kld "$SAMPLES/miller-sft" "$SAMPLES/miller-sft" -t Q4_0)" && echo "nothing written, the same figures"
+quern perplexity "$SAMPLES/miller-sft" --text "$TEXT" --ctx 64 -q | speed | grep perplexity
+try quern kld "$SAMPLES/miller-sft" m-Q4_0.gguf -t Q4_0 --text "$TEXT"
+try quern perplexity "$SAMPLES/miller-sft" -t Q4 --text "$TEXT"
 echo "- importance"
 quern imatrix m-F32.gguf --text "$TEXT" --ctx 64 -o m.dat -q | speed | sed 's/ROOT/./'
 cp "$TEXT" text.txt

@@ -19,6 +19,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 BASE = ROOT / "samples" / "miller-base"
 RUN = ROOT / "samples" / "miller-sft"
+TEXT = ROOT / "tests" / "data" / "text" / "mill.txt"
 SKIPPED = 77
 
 
@@ -50,9 +51,14 @@ class Job:
     words: tuple  # command and arguments, without the folder
     n_outputs: int
     n_points: int  # of 12: how often it is tried where the sample's own job is tried 12 times
+    file: str | None = None  # what -o names, in the folder; None: the folder itself
 
     def args(self, out):
-        return [*self.words, "--threads", "1", "-o", out]
+        words = [*self.words, "--threads", "1"]
+        if self.file is None:
+            return [*words, "-o", out]
+        Path(out).mkdir(exist_ok=True)
+        return [*words, "-o", Path(out) / self.file]
 
 
 SAMPLE = Job("pack", ("pack", BASE, "--run", RUN, "-t", "Q4_K_M,Q8_0,F16", "--name", "sample", "--no-check"),
@@ -93,6 +99,8 @@ def jobs_of_sample(tmp):
         Job("export", ("export", source, "--outtype", "f16", "--max-shard-size", "3M"), 11, 4),
         Job("merge", ("merge", BASE, "--run", RUN, "--outtype", "bf16", "--max-shard-size", "3M"), 9, 3),
         Job("join", ("join", first), 1, 3),
+        Job("imatrix", ("imatrix", source, "--text", TEXT, "--ctx", "32", "--batch", "32", "--chunks", "3", "--in-file",
+                        imatrix, "--save-every", "1", "--force"), 1, 3, "m.gguf"),
     ]
 
 
@@ -138,7 +146,7 @@ def count_calls(tmp, args):
 
 def is_unfinished(path):
     """Whether a file is one that a job goes on from."""
-    return path.suffix == ".part" or path.name.endswith(".quern-journal")
+    return path.suffix in (".part", ".partial") or path.name.endswith(".quern-journal")
 
 
 def digests(out):

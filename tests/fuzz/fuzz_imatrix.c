@@ -24,18 +24,12 @@ static void check_entry(const qn_imatrix *m, uint64_t i) {
     }
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size_bytes) {
-    char path[] = "/tmp/quern-fuzz-XXXXXX";
+typedef qn_status open_fn(const char *path, qn_imatrix **out, qn_error *err);
+
+static qn_status open_and_check(open_fn *open_matrix, const char *path) {
     qn_imatrix *m = NULL;
     qn_error err = {0};
-    if (size_bytes > MAX_INPUT) {
-        return 0;
-    }
-    const int fd = mkstemp(path);
-    if (fd < 0 || (size_bytes > 0 && write(fd, data, size_bytes) != (ssize_t)size_bytes) || close(fd) != 0) {
-        abort();
-    }
-    const qn_status status = qn_imatrix_open(path, &m, &err);
+    const qn_status status = open_matrix(path, &m, &err);
     if (status == QN_OK) {
         for (uint64_t i = 0; i < m->n_entries; i++) {
             check_entry(m, i);
@@ -44,6 +38,22 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size_bytes) {
         abort();
     }
     qn_imatrix_close(m);
+    return status;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size_bytes) {
+    char path[] = "/tmp/quern-fuzz-XXXXXX";
+    if (size_bytes > MAX_INPUT) {
+        return 0;
+    }
+    const int fd = mkstemp(path);
+    if (fd < 0 || (size_bytes > 0 && write(fd, data, size_bytes) != (ssize_t)size_bytes) || close(fd) != 0) {
+        abort();
+    }
+    const qn_status as_means = open_and_check(qn_imatrix_open, path);
+    if (open_and_check(qn_imatrix_open_sums, path) != as_means) {
+        abort();
+    }
     (void)unlink(path);
     return 0;
 }

@@ -112,7 +112,7 @@ static void perplexity_is_that_of_single_chunks(void **state) {
         qn_measure_text text = text_of(batches[i]);
         qn_perplexity_result r;
         qn_error err;
-        assert_ok(&err, qn_measure_perplexity(model.gguf, &text, job, &r, &err));
+        assert_ok(&err, qn_measure_perplexity(&(qn_measure_model){.path = model.gguf}, &text, job, &r, &err));
         assert_int_equal(r.text.n_tokens, n_tokens);
         assert_int_equal(r.text.n_chunks, n_tokens / CTX);
         assert_int_equal(r.text.n_ctx, CTX);
@@ -120,7 +120,7 @@ static void perplexity_is_that_of_single_chunks(void **state) {
         assert_true(fabs(r.nll.value - qn_nll_mean(&plain).value) < 1e-5);
         assert_true(fabs(r.nll.error - qn_nll_mean(&plain).error) < 1e-5);
         text.n_chunks = 2;
-        assert_ok(&err, qn_measure_perplexity(model.gguf, &text, job, &r, &err));
+        assert_ok(&err, qn_measure_perplexity(&(qn_measure_model){.path = model.gguf}, &text, job, &r, &err));
         assert_int_equal(r.text.n_chunks, 2);
     }
     qn_job_free(job);
@@ -134,14 +134,18 @@ static void divergence_has_both_perplexities(void **state) {
     qn_kld_result r;
     qn_error err;
     (void)state;
-    assert_ok(&err, qn_measure_perplexity(model.gguf, &text, job, &a, &err));
-    assert_ok(&err, qn_measure_perplexity(quantised.gguf, &text, job, &b, &err));
-    assert_ok(&err, qn_measure_kld(model.gguf, quantised.gguf, &text, job, &r, &err));
+    assert_ok(&err, qn_measure_perplexity(&(qn_measure_model){.path = model.gguf}, &text, job, &a, &err));
+    assert_ok(&err, qn_measure_perplexity(&(qn_measure_model){.path = quantised.gguf}, &text, job, &b, &err));
+    assert_ok(&err,
+              qn_measure_kld(&(qn_measure_model){.path = model.gguf}, &(qn_measure_model){.path = quantised.gguf},
+                             &text, job, &r, &err));
     assert_true(fabs(r.stats.ppl_base.value - a.ppl.value) < 1e-9 * a.ppl.value);
     assert_true(fabs(r.stats.ppl.value - b.ppl.value) < 1e-9 * b.ppl.value);
     assert_int_equal(r.stats.n_tokens, a.n_counted);
     assert_true(r.stats.kld.value > 1e-9 && r.stats.kld.value < 0.1);
-    assert_ok(&err, qn_measure_kld(model.gguf, model.gguf, &text, job, &r, &err));
+    assert_ok(&err,
+              qn_measure_kld(&(qn_measure_model){.path = model.gguf}, &(qn_measure_model){.path = model.gguf}, &text,
+                             job, &r, &err));
     assert_true(r.stats.klds.max < 1e-12);
     qn_job_free(job);
 }
@@ -153,7 +157,8 @@ static char *out_path(const char *name) {
 }
 
 static qn_importance_options importance_of(const char *out) {
-    return (qn_importance_options){.model = model.gguf, .text = text_of(2 * CTX), .out_path = out, .force = true};
+    return (qn_importance_options){
+        .model = {.path = model.gguf}, .text = text_of(2 * CTX), .out_path = out, .force = true};
 }
 
 static void every_token_counts(void **state) {
@@ -186,6 +191,42 @@ static void every_token_counts(void **state) {
     qn_imatrix_close(m);
     qn_job_free(job);
     free(out);
+}
+
+/* Each expert counts its own tokens: all together, those that are used for each token. */
+static void experts_count_their_own_tokens(void **state) {
+    enum { N_EXPERTS = 4, N_USED = 2 };
+    engine_case mixture;
+    qn_importance_result r;
+    qn_imatrix *m = NULL;
+    qn_job *job = new_job();
+    qn_error err;
+    (void)state;
+    begin_case(&mixture, family_named("mixtral"), QN_F32, NULL, NULL);
+    char *out = join_path(mixture.root, "experts.gguf");
+    const qn_importance_options options = {.model = {.path = mixture.gguf}, .text = text_of(0), .out_path = out};
+    assert_ok(&err, qn_measure_importance(&options, job, &r, &err));
+    assert_ok(&err, qn_imatrix_open(out, &m, &err));
+    const float n_tokens = (float)(r.text.n_chunks * CTX);
+    static const char *const stacked[] = {"blk.0.ffn_gate_exps.weight", "blk.1.ffn_up_exps.weight",
+                                          "blk.1.ffn_down_exps.weight"};
+    for (size_t i = 0; i < sizeof stacked / sizeof stacked[0]; i++) {
+        const qn_imatrix_entry *e = qn_imatrix_find(m, stacked[i]);
+        float sum = 0;
+        assert_non_null(e);
+        assert_int_equal(e->n_counts, N_EXPERTS);
+        for (uint64_t k = 0; k < e->n_counts; k++) {
+            sum += e->counts[k];
+        }
+        assert_true(sum == N_USED * n_tokens);
+    }
+    const qn_imatrix_entry *router = qn_imatrix_find(m, "blk.0.ffn_gate_inp.weight");
+    assert_non_null(router);
+    assert_true(router->n_counts == 1 && router->counts[0] == n_tokens);
+    qn_imatrix_close(m);
+    qn_job_free(job);
+    free(out);
+    end_case(&mixture);
 }
 
 /* Cancels the job at its first sign of progress. Events come ten times a second: waiting makes the first one due. */
@@ -257,17 +298,22 @@ static void bad_input_is_named(void **state) {
     qn_perplexity_result p;
     qn_error err;
     (void)state;
-    assert_status(&err, qn_measure_perplexity(model.gguf, &text, job, &p, &err), QN_E_RANGE);
+    assert_status(&err, qn_measure_perplexity(&(qn_measure_model){.path = model.gguf}, &text, job, &p, &err),
+                  QN_E_RANGE);
     assert_message_has(&err, "short.txt");
     assert_message_has(&err, "less than one chunk of 32");
     text = (qn_measure_text){.text_path = TEXT, .n_ctx = 4};
-    assert_status(&err, qn_measure_perplexity(model.gguf, &text, job, &p, &err), QN_E_USAGE);
+    assert_status(&err, qn_measure_perplexity(&(qn_measure_model){.path = model.gguf}, &text, job, &p, &err),
+                  QN_E_USAGE);
     text.n_ctx = 1 << 20;
-    assert_status(&err, qn_measure_perplexity(model.gguf, &text, job, &p, &err), QN_E_RANGE);
+    assert_status(&err, qn_measure_perplexity(&(qn_measure_model){.path = model.gguf}, &text, job, &p, &err),
+                  QN_E_RANGE);
     text = (qn_measure_text){.text_path = "nowhere.txt", .n_ctx = CTX};
-    assert_status(&err, qn_measure_perplexity(model.gguf, &text, job, &p, &err), QN_E_NOT_FOUND);
+    assert_status(&err, qn_measure_perplexity(&(qn_measure_model){.path = model.gguf}, &text, job, &p, &err),
+                  QN_E_NOT_FOUND);
     text = (qn_measure_text){0};
-    assert_status(&err, qn_measure_perplexity(model.gguf, &text, job, &p, &err), QN_E_USAGE);
+    assert_status(&err, qn_measure_perplexity(&(qn_measure_model){.path = model.gguf}, &text, job, &p, &err),
+                  QN_E_USAGE);
     qn_job_free(job);
     free(empty);
 }
@@ -283,11 +329,13 @@ static void importance_is_refused_early(void **state) {
         const char *message;
     } cases[] = {
         {{.out_path = out}, QN_E_USAGE, "--in-file"},
-        {{.model = model.gguf, .out_path = out}, QN_E_USAGE, "--text"},
-        {{.model = model.gguf, .text = text_of(0)}, QN_E_USAGE, "-o FILE"},
-        {{.model = model.gguf, .text = text_of(0), .out_path = legacy}, QN_E_EXISTS, "--force"},
-        {{.model = model.gguf, .text = text_of(0), .out_path = "/proc/none/x.gguf"}, QN_E_IO, "/proc/none/x.gguf"},
-        {{.model = model.gguf, .text = text_of(0), .out_path = out, .in_files = others, .n_in_files = 1},
+        {{.model = {.path = model.gguf}, .out_path = out}, QN_E_USAGE, "--text"},
+        {{.model = {.path = model.gguf}, .text = text_of(0)}, QN_E_USAGE, "-o FILE"},
+        {{.model = {.path = model.gguf}, .text = text_of(0), .out_path = legacy}, QN_E_EXISTS, "--force"},
+        {{.model = {.path = model.gguf}, .text = text_of(0), .out_path = "/proc/none/x.gguf"},
+         QN_E_IO,
+         "/proc/none/x.gguf"},
+        {{.model = {.path = model.gguf}, .text = text_of(0), .out_path = out, .in_files = others, .n_in_files = 1},
          QN_E_USAGE,
          "another model"},
         {{.in_files = (const char *const[]){"nowhere.dat"}, .n_in_files = 1, .out_path = out},
@@ -323,9 +371,13 @@ static int end_all(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(pieces_cover_what_is_wanted),      cmocka_unit_test(perplexity_is_that_of_single_chunks),
-        cmocka_unit_test(divergence_has_both_perplexities), cmocka_unit_test(every_token_counts),
-        cmocka_unit_test(an_interrupted_job_goes_on),       cmocka_unit_test(bad_input_is_named),
+        cmocka_unit_test(pieces_cover_what_is_wanted),
+        cmocka_unit_test(perplexity_is_that_of_single_chunks),
+        cmocka_unit_test(divergence_has_both_perplexities),
+        cmocka_unit_test(every_token_counts),
+        cmocka_unit_test(experts_count_their_own_tokens),
+        cmocka_unit_test(an_interrupted_job_goes_on),
+        cmocka_unit_test(bad_input_is_named),
         cmocka_unit_test(importance_is_refused_early),
     };
     return cmocka_run_group_tests(tests, begin_all, end_all);
