@@ -24,8 +24,8 @@ typedef struct qn_check qn_check;
  * Prepares to try the outputs of a plan: vocabulary, text and chat template; weights are not read yet.
  * @param plan outlives the check; borrowed
  * @param out  to be freed with qn_check_free()
- * @return QN_OK; QN_E_UNSUPPORTED when the outputs cannot be run (architecture; no vocabulary; a Hugging Face folder; an
- *         adapter alone), err says why; QN_E_USAGE (max_kld; a text that is too short); QN_E_NOT_FOUND, QN_E_IO (the
+ * @return QN_OK; QN_E_UNSUPPORTED when the outputs cannot be run (architecture; no vocabulary; a Hugging Face folder;
+ *         an adapter alone), err says why; QN_E_USAGE (max_kld; a text that is too short); QN_E_NOT_FOUND, QN_E_IO (the
  *         text's file); QN_E_FORMAT (vocabulary; the chat template, where the check is required); QN_E_NOMEM
  */
 QN_NODISCARD qn_status qn_check_new(const qn_plan *plan, const qn_check_options *options, const qn_job *job,

@@ -392,7 +392,7 @@ static qn_status compare_windows(trial *t, qn_divergence *d, qn_pool *pool, qn_e
 }
 
 static qn_status compare(trial *t, qn_error *err) {
-    qn_divergence_stats found;
+    qn_divergence_stats found = {0};
     qn_divergence *d = qn_divergence_new();
     qn_pool *pool = qn_pool_new(qn_job_threads(t->job));
     qn_status status = d == NULL || pool == NULL ? qn_fail_nomem(err, "check", 0) : compare_windows(t, d, pool, err);
@@ -401,7 +401,6 @@ static qn_status compare(trial *t, qn_error *err) {
     } else if (status == QN_E_RANGE) {
         (void)qn_fail_at(err, status, "%s", t->candidate->part_paths[0]);
         status = judge_nonfinite(t, err);
-        found.n_tokens = 0;
     }
     qn_pool_free(pool);
     qn_divergence_free(d);

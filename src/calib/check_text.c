@@ -17,19 +17,19 @@ static const char beginning[] = "The colour of a clear sky at noon is";
 
 /* Written for this program. Windows are spread over it, so that every part of it has its share. */
 static const char own_text[] =
-    "The mill stands where the river bends, below a row of old poplars. In spring the water is high and the wheel turns "
-    "day and night; by August it hardly moves, and the miller sits on the wall and mends sacks. People used to bring "
-    "their grain from three valleys. They came before sunrise, with carts and mules, waited in the yard, and talked "
-    "about prices, weather and marriages. Whoever came first was served first, and no one, not even the mayor, was let "
-    "past. \"A stone does not know who you are,\" the miller said.\n\n"
-    "A millstone is two stones. The lower one, the bed, lies still; the upper one, the runner, turns above it at about "
-    "120 revolutions a minute and never touches it. Grain falls through a hole in the middle, the eye, and works its "
-    "way outwards along furrows that a mason has cut with a steel pick. If the gap is too wide, the flour is coarse; if "
-    "it is too narrow, the flour burns, and you can smell it from the road. A good miller keeps his thumb under the "
-    "spout, feels the meal, and sets the gap by a hair. In 1887 a steam mill opened in the town, with rollers made of "
-    "cast iron; it ground forty times as much for a third of the price. Within ten years most of the water mills along "
-    "the river had closed. This one went on, because its owner had learnt to make something that the rollers could "
-    "not: flour which tasted of the grain.\n\n"
+    "The mill stands where the river bends, below a row of old poplars. In spring the water is high and the wheel "
+    "turns day and night; by August it hardly moves, and the miller sits on the wall and mends sacks. People used to "
+    "bring their grain from three valleys. They came before sunrise, with carts and mules, waited in the yard, and "
+    "talked about prices, weather and marriages. Whoever came first was served first, and no one, not even the "
+    "mayor, was let past. \"A stone does not know who you are,\" the miller said.\n\n"
+    "A millstone is two stones. The lower one, the bed, lies still; the upper one, the runner, turns above it at "
+    "about 120 revolutions a minute and never touches it. Grain falls through a hole in the middle, the eye, and "
+    "works its way outwards along furrows that a mason has cut with a steel pick. If the gap is too wide, the flour "
+    "is coarse; if it is too narrow, the flour burns, and you can smell it from the road. A good miller keeps his "
+    "thumb under the spout, feels the meal, and sets the gap by a hair. In 1887 a steam mill opened in the town, "
+    "with rollers made of cast iron; it ground forty times as much for a third of the price. Within ten years most "
+    "of the water mills along the river had closed. This one went on, because its owner had learnt to make something "
+    "that the rollers could not: flour which tasted of the grain.\n\n"
     "```python\n"
     "def moving_average(values, width):\n"
     "    \"\"\"Yields the mean of each run of `width` values.\"\"\"\n"
@@ -41,17 +41,16 @@ static const char own_text[] =
     "        if i >= width:\n"
     "            total -= values[i - width]\n"
     "        if i >= width - 1:\n"
-    "            yield total / width\n"
-    "\n"
-    "\n"
+    "            yield total / width\n\n\n"
     "print(list(moving_average([3, 1, 4, 1, 5, 9, 2, 6], 3)))\n"
     "```\n\n"
     "Мельница стоит там, где река поворачивает на юг. Весной вода поднимается, и колесо вертится день и ночь; в "
     "августе оно едва движется, и мельник сидит у стены и чинит мешки. Раньше сюда везли зерно из трёх долин. Люди "
     "приезжали до рассвета, ждали во дворе и говорили о ценах, о погоде и о свадьбах.\n\n"
     "磨坊在河流转弯的地方，旁边有一排老杨树。春天水位高，水轮日夜转动；到了八月，它几乎不动，磨坊主坐在墙边缝补口袋。\n\n"
-    "Le moulin se trouve à l'endroit où la rivière tourne vers le sud. Au printemps, l'eau est haute et la roue tourne "
-    "jour et nuit ; au mois d'août, elle bouge à peine, et le meunier, assis sur le mur, raccommode des sacs.\n";
+    "Le moulin se trouve à l'endroit où la rivière tourne vers le sud. Au printemps, l'eau est haute et la roue "
+    "tourne jour et nuit ; au mois d'août, elle bouge à peine, et le meunier, assis sur le mur, raccommode des "
+    "sacs.\n";
 
 static qn_status tokens_of_text(const char *path, const qn_tokenizer *tokenizer, qn_ids *ids, qn_error *err) {
     char *text = NULL;
@@ -66,7 +65,7 @@ static qn_status tokens_of_text(const char *path, const qn_tokenizer *tokenizer,
     return status;
 }
 
-/* Window i of those chosen from n_chunks, its first token the BOS where texts begin with one. */
+/* One chunk of the text as a window, its first token the BOS where texts begin with one. */
 static void add_window(const qn_tokenizer *tokenizer, const qn_ids *ids, uint64_t chunk, qn_windows *out) {
     const int32_t bos = qn_tokenizer_role(tokenizer, QN_TOKEN_ROLE_BOS);
     for (uint64_t k = 0; k < out->length; k++) {
@@ -90,7 +89,7 @@ qn_status qn_windows_cut(const char *path, const qn_tokenizer *tokenizer, const 
         const uint64_t n_chunks = ids.n / out->length;
         out->n = n_chunks < limits->n ? n_chunks : limits->n;
         for (uint64_t i = 0; i < out->n; i++) {
-            add_window(tokenizer, &ids, i * n_chunks / out->n, out);
+            add_window(tokenizer, &ids, out->n > 1 ? i * (n_chunks - 1) / (out->n - 1) : 0, out);
         }
         status = qn_ids_status(&out->ids, err);
     }

@@ -16,7 +16,11 @@ void qn_print_plan(const qn_terminal *to, const json_t *plan, const char *check)
 /** Prints every tensor of a plan with its type and size in each output. */
 void qn_print_plan_tensors(const qn_terminal *to, const json_t *plan);
 
-/** An empty table of results. @param is_checked its rows have a verdict. @return NULL when memory is short; to be freed with qn_table_free() */
+/**
+ * An empty table of results.
+ * @param is_checked its rows have a verdict
+ * @return NULL when memory is short; to be freed with qn_table_free()
+ */
 qn_table *qn_results_new(bool is_checked);
 
 /** Adds a QN_EVENT_OUTPUT, with a verdict if the table has them. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* test_check.c: what a check finds of good outputs, of worse ones, and of damaged ones; and when it holds its tongue. */
+/* test_check.c: what a check finds of good outputs, of worse ones and of damaged ones; and what it cannot check. */
 #include "pack/pack_case.h"
 
 #include "calib/check_text.h"
