@@ -50,6 +50,7 @@ static qn_status run_checked(const qn_pack_options *options, const qn_check_opti
     qn_status status = qn_check_new(plan, how, job, &check, err);
     if (status == QN_OK) {
         assert_true(qn_check_seconds(check) > 0 && qn_check_seconds(check) < 60);
+        assert_true(qn_check_memory(check) > 1000 && qn_check_memory(check) < 100000000);
         qn_plan_set_accept(plan, qn_check_accept, check);
         status = qn_plan_run(plan, job, err);
     }
