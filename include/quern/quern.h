@@ -4,6 +4,7 @@
 #define QUERN_QUERN_H
 
 #include "quern/chat.h"
+#include "quern/check.h"
 #include "quern/dtype.h"
 #include "quern/event.h"
 #include "quern/inspect.h"
