@@ -79,7 +79,7 @@ def prepare(job):
         make_model.make_adapter(job.adapter, job.shape, job.rank)
     say(f"made {job.base}: {job.shape.n_weights() / 1e6:,.1f} million weights, {time.monotonic() - start:.1f} s")
     run_measured([quern_bin(), "pack", job.base, "--preset", "merge", "--outtype", "bf16", "--name", "base", "--force",
-                  "--no-sync", "--threads", job.threads, "-o", job.source.parent])
+                  "--no-check", "--no-sync", "--threads", job.threads, "-o", job.source.parent])
     stamp.write_text(described, encoding="utf-8")
 
 
@@ -101,7 +101,7 @@ def run_quern(job, flags=(), with_adapter=False):
     adapter = ["--adapter", job.adapter] if with_adapter else []
     env = dict(os.environ, TMPDIR=str(scratch), HF_HOME=str(scratch))
     return run_measured([quern_bin(), "pack", job.base, *adapter, "-t", ",".join(job.types), "--threads", job.threads,
-                         "--quiet", *flags, "-o", job.out], env)
+                         "--quiet", "--no-check", *flags, "-o", job.out], env)
 
 
 def run_peer(job, name):

@@ -44,7 +44,7 @@ uint64_t qn_check_memory(const qn_check *check);
  * It is loaded; answers one message through the model's chat template (continues a text where there is none), at most
  * 64 tokens, always the most likely one; and its logits on at most 512 tokens are compared with those of the
  * unquantised weights, which are computed once, in float32, one layer in memory at a time. The positions compared are
- * the second half of every window of 128 tokens, as `quern kld` has them.
+ * the second half of every window of 128 tokens: of a file, those of `quern kld --ctx 128 --chunks 4`.
  * @param user a qn_check
  * @return QN_OK; QN_E_RANGE (logits that are not finite; a divergence beyond max_kld); as loading a file; QN_E_NOMEM;
  *         QN_E_INTERRUPTED. An answer that does not end is told and refuses nothing

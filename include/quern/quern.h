@@ -5,6 +5,7 @@
 
 #include "quern/bench.h"
 #include "quern/chat.h"
+#include "quern/check.h"
 #include "quern/dtype.h"
 #include "quern/event.h"
 #include "quern/inspect.h"

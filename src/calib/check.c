@@ -322,7 +322,7 @@ typedef struct trial {
     qn_verdict *verdict;
     qn_engine *engine;
     qn_sequence *sequence;
-    float *logits;  /* [windows.length, n_vocab] */
+    float *logits;  /* [windows.length - windows.first, n_vocab] */
     uint64_t n_due; /* bytes done when it is over */
 } trial;
 
@@ -383,9 +383,10 @@ static qn_status compare_windows(trial *t, qn_divergence *d, qn_pool *pool, qn_e
         const int32_t *tokens = w->ids.items + i * w->length;
         const uint64_t first = i * w->length + w->first;
         qn_sequence_truncate(t->sequence, 0);
-        QN_TRY(qn_engine_decode(t->engine, t->sequence, tokens, w->length, true, t->logits, err));
-        QN_TRY(qn_divergence_add(d, pool, c->base + first * c->n_vocab, t->logits + w->first * c->n_vocab,
-                                 tokens + w->first + 1, qn_windows_counted(w), c->n_vocab, err));
+        QN_TRY(qn_engine_decode(t->engine, t->sequence, tokens, w->first, false, NULL, err));
+        QN_TRY(qn_engine_decode(t->engine, t->sequence, tokens + w->first, w->length - w->first, true, t->logits, err));
+        QN_TRY(qn_divergence_add(d, pool, c->base + first * c->n_vocab, t->logits, tokens + w->first + 1,
+                                 qn_windows_counted(w), c->n_vocab, err));
         advance(t->check, t->candidate->size_bytes / w->n, t->n_due);
     }
     return QN_OK;
@@ -439,9 +440,10 @@ static qn_status run_trial(trial *t, qn_error *err) {
         return qn_fail(err, QN_E_INTERNAL, "%s: the vocabulary changed", t->candidate->part_paths[0]);
     }
     QN_TRY(qn_sequence_new(t->engine, &t->sequence, err));
-    t->logits = qn_new_array(c->windows.length * c->n_vocab, sizeof *t->logits);
+    const uint64_t n_rows = c->windows.length - c->windows.first;
+    t->logits = qn_new_array(n_rows * c->n_vocab, sizeof *t->logits);
     if (t->logits == NULL) {
-        return qn_fail_nomem(err, "logits", (size_t)(c->windows.length * c->n_vocab) * sizeof *t->logits);
+        return qn_fail_nomem(err, "logits", (size_t)(n_rows * c->n_vocab) * sizeof *t->logits);
     }
     if (c->prompt_error.status != QN_OK) {
         put_note(t->verdict, "no trial turn", c->prompt_error.message);

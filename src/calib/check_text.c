@@ -89,7 +89,8 @@ qn_status qn_windows_cut(const char *path, const qn_tokenizer *tokenizer, const 
         const uint64_t n_chunks = ids.n / out->length;
         out->n = n_chunks < limits->n ? n_chunks : limits->n;
         for (uint64_t i = 0; i < out->n; i++) {
-            add_window(tokenizer, &ids, out->n > 1 ? i * (n_chunks - 1) / (out->n - 1) : 0, out);
+            const bool is_spread = path == NULL && out->n > 1;
+            add_window(tokenizer, &ids, is_spread ? i * (n_chunks - 1) / (out->n - 1) : i, out);
         }
         status = qn_ids_status(&out->ids, err);
     }

@@ -20,8 +20,8 @@ typedef struct qn_window_limits {
 } qn_window_limits;
 
 /**
- * Cuts a text into windows: one after another from its beginning when there are few, else evenly spread.
- * @param path a file of at most 16 MB, of which the first 64 kB are taken; NULL: the text of our own
+ * Cuts a text into windows: of a file the first ones, of our own text as many evenly spread.
+ * @param path a file of at most 16 MB, of which no more than 64 KiB are looked at; NULL: the text of our own
  * @param out  to be cleared with qn_windows_clear(), also after a failure
  * @return QN_OK; QN_E_USAGE (a text of less than 16 tokens); QN_E_NOT_FOUND; QN_E_IO; QN_E_RANGE; QN_E_NOMEM
  */

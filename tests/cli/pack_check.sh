@@ -9,9 +9,9 @@ for kind, check in found.items():
     assert check[\"n_compared\"] == 252 and 0 < check[\"kld_error\"] < check[\"kld\"] / 4, check
     print(kind, low[kind] < check[\"kld\"] < 3 * low[kind], 0.75 < check[\"same_top\"] < 1, check[\"answer_ended\"])"
 echo "- the same as quern kld"
-head -c 1000 "$SAMPLES/miller-sft-questions.json" >text
-quern pack "$SAMPLES/miller-base" --run "$SAMPLES/miller-sft" -t F32,Q2_K -o same --check-text text --json >events
-quern kld same/miller-sft-F32.gguf same/miller-sft-Q2_K.gguf --text text --ctx 128 --json >kld 2>/dev/null
+quern pack "$SAMPLES/miller-base" --run "$SAMPLES/miller-sft" -t F32,Q2_K -o same --check-text "$SAMPLES/miller-sft-questions.json" --json >events
+quern kld same/miller-sft-F32.gguf same/miller-sft-Q2_K.gguf --text "$SAMPLES/miller-sft-questions.json" \
+    --ctx 128 --chunks 4 --json >kld 2>/dev/null
 python3 -c "
 import json
 check = [json.loads(line) for line in open(\"events\") if \"Q2_K.gguf\\\",\\\"type\" in line][-1][\"check\"]
