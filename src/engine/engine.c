@@ -120,7 +120,7 @@ static qn_status make_buffers(qn_engine *e, qn_error *err) {
     b->normed = batch_of(e, g->n_embd);
     b->qkv = batch_of(e, (g->n_head + 2 * g->n_head_kv) * g->head_dim);
     b->mixed = batch_of(e, g->n_head * g->head_dim);
-    b->hidden = batch_of(e, 2 * max_u64(g->n_ff, g->mixture.n_ff_shared));
+    b->hidden = batch_of(e, 2 * qn_graph_widest_mlp(g));
     b->out = batch_of(e, g->n_embd);
     b->turns = batch_of(e, 2 * g->n_rot);
     b->scores = batch_of(e, g->mixture.n_expert);

@@ -301,6 +301,14 @@ bool qn_graph_is_mixture(const qn_graph *graph, uint64_t layer) {
     return m->n_expert > 0 && layer >= m->n_dense_lead && (layer + 1) % m->step == 0;
 }
 
+uint64_t qn_graph_widest_mlp(const qn_graph *graph) {
+    uint64_t widest = graph->mixture.n_ff_shared;
+    for (uint64_t i = 0; i < graph->n_layer; i++) {
+        widest = qn_graph_is_mixture(graph, i) || graph->n_ff < widest ? widest : graph->n_ff;
+    }
+    return widest;
+}
+
 /* Factors of scaling, as the runtime understands keys that may be absent. */
 static qn_status read_scaling(reader *r, qn_rope *rope, qn_error *err) {
     const qn_meta_value *v = find(r, "rope.scaling.type");
@@ -343,6 +351,10 @@ static qn_status read_rope(reader *r, const traits *t, qn_graph *g, qn_error *er
     g->n_rot = g->head_dim;
     g->n_ctx_orig = g->n_ctx;
     *full = (qn_rope){.base = 10000};
+    const qn_meta_value *v = t->has_scales ? find(r, "rope.scaling.finetuned") : NULL;
+    if (v != NULL && v->type == QN_META_BOOL && !v->as.b) { /* so a Granite without rotation says it */
+        g->rope_kind = QN_ROPE_ABSENT;
+    }
     if (g->rope_kind == QN_ROPE_ABSENT) {
         g->n_rot = 0;
         return QN_OK;

@@ -109,6 +109,9 @@ QN_NODISCARD qn_status qn_graph_read(const char *where, const qn_meta *meta, qn_
 /** Whether a layer's feed-forward is a mixture of experts. */
 bool qn_graph_is_mixture(const qn_graph *graph, uint64_t layer);
 
+/** The largest width of feed-forwards that all rows go through: of dense layers, of the shared expert. */
+uint64_t qn_graph_widest_mlp(const qn_graph *graph);
+
 /**
  * Angles a position of the rotation.
  * @param divisors [n_rot / 2] or NULL: rope factors

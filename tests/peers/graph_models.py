@@ -188,6 +188,7 @@ MODELS = [
                 "leading_dense_block_count": 1}, mixture=experts(6, 40) | shared(48) | CHOICE_BIAS, n_dense_lead=1,
                seed=21),
     GraphModel("granite", "granite", GRANITE, dense=True, seed=9),
+    GraphModel("granite, no rotation", "granite", GRANITE | {"rope.scaling.finetuned": False}, dense=True, seed=23),
     GraphModel("granitemoe", "granitemoe", GRANITE | {"expert_count": 6, "expert_used_count": 2},
                mixture=experts(6, N_FF), seed=10),
     GraphModel("granitemoe, shared expert", "granitemoe",
