@@ -221,23 +221,30 @@ DOT_INLINE void add_block_32(code_size size, unsigned n, const panel_32 *p, unsi
     }
 }
 
+/* Copies the products of a tile's rows that there are; nearly always all. */
+DOT_INLINE void copy_rows(const qn_dot_task *task, uint64_t r, float *to, const float *from) {
+    if (r + PANEL_ROWS <= task->n_rows) {
+        memcpy(to, from, PANEL_ROWS * sizeof(float));
+    } else {
+        memcpy(to, from, (size_t)(task->n_rows - r) * sizeof(float));
+    }
+}
+
 /* The products so far of a tile: zero before the first run. */
 DOT_INLINE void load_tile(const qn_dot_task *task, uint64_t r, uint64_t v, unsigned n, bool is_first,
                           float acc[PANEL_VECTORS][PANEL_ROWS]) {
-    const size_t n_rows = task->n_rows - r < PANEL_ROWS ? (size_t)(task->n_rows - r) : PANEL_ROWS;
     for (unsigned i = 0; i < n; i++) {
         memset(acc[i], 0, sizeof acc[i]);
         if (!is_first) {
-            memcpy(acc[i], task->dst + (v + i) * task->dst_stride + r, n_rows * sizeof(float));
+            copy_rows(task, r, acc[i], task->dst + (v + i) * task->dst_stride + r);
         }
     }
 }
 
 DOT_INLINE void store_tile(const qn_dot_task *task, uint64_t r, uint64_t v, unsigned n,
                            float acc[PANEL_VECTORS][PANEL_ROWS]) {
-    const size_t n_rows = task->n_rows - r < PANEL_ROWS ? (size_t)(task->n_rows - r) : PANEL_ROWS;
     for (unsigned i = 0; i < n; i++) {
-        memcpy(task->dst + (v + i) * task->dst_stride + r, acc[i], n_rows * sizeof(float));
+        copy_rows(task, r, task->dst + (v + i) * task->dst_stride + r, acc[i]);
     }
 }
 

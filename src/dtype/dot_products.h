@@ -7,6 +7,7 @@
 #include "dtype/dot_pack.h"
 #include "dtype/dot_panels.h"
 #include "dtype/dot_quick.h"
+#include "dtype/dot_quick_grids.h"
 #include "dtype/dot_rows.h"
 
 /* Unpackers are called by address: one copy of each loop serves all types whose codes have the same size. */
@@ -44,15 +45,15 @@ DEFINE_QUICK_DOT(q4_k, k, sizeof(qn_block_q4_k), rows_k, tiles_k_5_bit)
 DEFINE_QUICK_DOT(q5_k, k, sizeof(qn_block_q5_k), rows_k, tiles_k_5_bit)
 DEFINE_QUICK_DOT(q6_k, k, sizeof(qn_block_q6_k), rows_k, tiles_k_6_bit)
 DEFINE_QUICK_DOT(iq4_xs, k, sizeof(qn_block_iq4_xs), rows_k_signed, tiles_k_signed)
-DEFINE_DOT(iq2_xxs, k, sizeof(qn_block_iq2_xxs), rows_k, tiles_k_7_bit)
-DEFINE_DOT(iq2_xs, k, sizeof(qn_block_iq2_xs), rows_k, tiles_k_7_bit)
-DEFINE_DOT(iq2_s, k, sizeof(qn_block_iq2_s), rows_k, tiles_k_7_bit)
-DEFINE_DOT(iq3_xxs, k, sizeof(qn_block_iq3_xxs), rows_k, tiles_k_7_bit)
-DEFINE_DOT(iq3_s, k, sizeof(qn_block_iq3_s), rows_k, tiles_k_5_bit)
-DEFINE_DOT(iq1_s, k, sizeof(qn_block_iq1_s), rows_k, tiles_k_5_bit)
-DEFINE_DOT(iq1_m, k, sizeof(qn_block_iq1_m), rows_k, tiles_k_5_bit)
-DEFINE_DOT(tq1_0, k, sizeof(qn_block_tq1_0), rows_k, tiles_k_5_bit)
-DEFINE_DOT(tq2_0, k, sizeof(qn_block_tq2_0), rows_k, tiles_k_5_bit)
+DEFINE_QUICK_DOT(iq2_xxs, k, sizeof(qn_block_iq2_xxs), rows_k, tiles_k_7_bit)
+DEFINE_QUICK_DOT(iq2_xs, k, sizeof(qn_block_iq2_xs), rows_k, tiles_k_7_bit)
+DEFINE_QUICK_DOT(iq2_s, k, sizeof(qn_block_iq2_s), rows_k, tiles_k_7_bit)
+DEFINE_QUICK_DOT(iq3_xxs, k, sizeof(qn_block_iq3_xxs), rows_k, tiles_k_7_bit)
+DEFINE_QUICK_DOT(iq3_s, k, sizeof(qn_block_iq3_s), rows_k, tiles_k_5_bit)
+DEFINE_QUICK_DOT(iq1_s, k, sizeof(qn_block_iq1_s), rows_k, tiles_k_5_bit)
+DEFINE_QUICK_DOT(iq1_m, k, sizeof(qn_block_iq1_m), rows_k, tiles_k_5_bit)
+DEFINE_QUICK_DOT(tq1_0, k, sizeof(qn_block_tq1_0), rows_k, tiles_k_5_bit)
+DEFINE_QUICK_DOT(tq2_0, k, sizeof(qn_block_tq2_0), rows_k, tiles_k_5_bit)
 
 DEFINE_QUICK_DOT(q4_0, 32, 8 * sizeof(qn_block_q4_0), rows_32, tiles_32_4_bit)
 DEFINE_QUICK_DOT(q4_1, 32, 8 * sizeof(qn_block_q4_1), rows_32, tiles_32_4_bit)

@@ -191,9 +191,11 @@ DOT_INLINE __m128 four_halves(const unsigned char *const rows[DOT_ROWS], uint64_
     return _mm_cvtph_ps(_mm_set_epi64x(0, (long long)all));
 }
 
-/* All rows times one vector; scales lie d_at and dmin_at bytes into a block. */
+typedef __m128 four_scales_fn(const unsigned char *const rows[DOT_ROWS], uint64_t byte);
+
+/* All rows times one vector; scales, times factor, lie d_at and dmin_at bytes into a block. */
 DOT_INLINE void quick_rows_k(const qn_dot_task *task, quick_k_fn *quick, code_size size, uint64_t block_bytes,
-                             uint64_t d_at, uint64_t dmin_at) {
+                             four_scales_fn *four_scales, float factor, uint64_t d_at, uint64_t dmin_at) {
     const int8_t *x = (const int8_t *)task->vectors;
     const float *x_d = (const float *)(const void *)(task->vectors + task->planes.d);
     const int16_t *x_sums = (const int16_t *)(const void *)(task->vectors + task->planes.sums);
@@ -215,10 +217,12 @@ DOT_INLINE void quick_rows_k(const qn_dot_task *task, quick_k_fn *quick, code_si
                 FINISH(codes[i]);
                 prefetch_next(rows[i] + b * block_bytes, next, block_bytes);
             }
-            __m128 value = _mm_mul_ps(four_halves(rows, b * block_bytes + d_at), _mm_cvtepi32_ps(sums_of_rows(codes)));
+            const __m128 factors = _mm_set1_ps(factor);
+            const __m128 d = _mm_mul_ps(four_scales(rows, b * block_bytes + d_at), factors);
+            __m128 value = _mm_mul_ps(d, _mm_cvtepi32_ps(sums_of_rows(codes)));
             if (size != CODES_SIGNED) {
-                value = _mm_fnmadd_ps(four_halves(rows, b * block_bytes + dmin_at),
-                                      _mm_cvtepi32_ps(sums_of_rows(minima)), value);
+                const __m128 dmin = _mm_mul_ps(four_scales(rows, b * block_bytes + dmin_at), factors);
+                value = _mm_fnmadd_ps(dmin, _mm_cvtepi32_ps(sums_of_rows(minima)), value);
             }
             acc = _mm_fmadd_ps(_mm_set1_ps(x_d[b]), value, acc);
         }
@@ -229,12 +233,17 @@ DOT_INLINE void quick_rows_k(const qn_dot_task *task, quick_k_fn *quick, code_si
 
 /* ---- Blocks of 32 ---- */
 
-/* 16 where a bit of 32 is set. */
-DOT_INLINE __m256i quick_fifths(const uint8_t *qh) {
+/* All bits of a byte where a bit of 32 is set. */
+DOT_INLINE __m256i quick_bits(uint32_t bits) {
     const __m256i which = _mm256_setr_epi64x(0, 0x0101010101010101, 0x0202020202020202, 0x0303030303030303);
     const __m256i bit = _mm256_set1_epi64x((long long)0x8040201008040201U);
-    const __m256i spread = _mm256_shuffle_epi8(_mm256_set1_epi32((int)flat_u32(qh)), which);
-    return _mm256_and_si256(_mm256_cmpeq_epi8(_mm256_and_si256(spread, bit), bit), _mm256_set1_epi8(16));
+    const __m256i spread = _mm256_shuffle_epi8(_mm256_set1_epi32((int)bits), which);
+    return _mm256_cmpeq_epi8(_mm256_and_si256(spread, bit), bit);
+}
+
+/* 16 where a bit of 32 is set. */
+DOT_INLINE __m256i quick_fifths(const uint8_t *qh) {
+    return _mm256_and_si256(quick_bits(flat_u32(qh)), _mm256_set1_epi8(16));
 }
 
 DOT_INLINE __m256i quick_q4_0(const unsigned char *src) {
@@ -360,9 +369,9 @@ DOT_INLINE void quick_rows_32(const qn_dot_task *task, quick_32_fn *quick, quick
     }
 }
 
-#define DEFINE_QUICK_K(type, size, d_at, dmin_at)                                       \
-    static void quick_rows_##type(const qn_dot_task *task) {                            \
-        quick_rows_k(task, quick_##type, size, sizeof(qn_block_##type), d_at, dmin_at); \
+#define DEFINE_QUICK_K(type, size, d_at, dmin_at)                                                          \
+    static void quick_rows_##type(const qn_dot_task *task) {                                               \
+        quick_rows_k(task, quick_##type, size, sizeof(qn_block_##type), four_halves, 1.0F, d_at, dmin_at); \
     }
 
 #define DEFINE_QUICK_32(type, heads, size, offset)                                       \

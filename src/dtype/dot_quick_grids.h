@@ -1,0 +1,325 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * dot_quick_grids.h: one vector times rows of the grid and ternary types, unpacked in registers.
+ *
+ * The same integers and the same floats as the codes of dot_flat.h give. There a weight with a sign is a code above an
+ * offset; here signs go to the values, and what the offset would have added, offset * scale * sum of values, is added
+ * afterwards. Source: facts/quants.md §2, 3, 8.
+ */
+#ifndef QUERN_DTYPE_DOT_QUICK_GRIDS_H
+#define QUERN_DTYPE_DOT_QUICK_GRIDS_H
+
+#include "dtype/dot_quick.h"
+
+#if defined(__AVX2__)
+
+#if defined(__GNUC__)
+#define DOT_APART static __attribute__((noinline)) /* long: one copy serves four rows */
+#else
+#define DOT_APART static
+#endif
+
+/* Sixteen scales, their minima for codes above offset, and the sums to which products are added. */
+typedef struct grid_block {
+    __m256i scales[2]; /* of each half of the block, in both halves of a register */
+    quick_sums sums;
+} grid_block;
+
+DOT_INLINE grid_block begin_grid(__m256i scales, short offset, bool has_signs, __m256i x_sums) {
+    const __m256i minima = _mm256_madd_epi16(_mm256_mullo_epi16(scales, _mm256_set1_epi16(offset)), x_sums);
+    return (grid_block){{_mm256_permute4x64_epi64(scales, 0x44), _mm256_permute4x64_epi64(scales, 0xEE)},
+                        {has_signs ? minima : _mm256_setzero_si256(), minima}};
+}
+
+/* Adds 32 codes of group g; the loop around it is unrolled. */
+DOT_INLINE void add_group(grid_block *b, unsigned g, __m256i codes, __m256i values) {
+    const __m256i pairs = _mm256_maddubs_epi16(codes, values);
+    const __m256i scale = scales_of_16(b->scales[g / 4], g % 4);
+    b->sums.codes = _mm256_add_epi32(b->sums.codes, _mm256_madd_epi16(pairs, scale));
+}
+
+/* 2n + 1 of nibbles. */
+DOT_INLINE __m128i odd_nibbles(__m128i bytes) {
+    const __m128i mask = _mm_set1_epi8(15);
+    const __m128i both = _mm_unpacklo_epi8(_mm_and_si128(bytes, mask), _mm_and_si128(_mm_srli_epi16(bytes, 4), mask));
+    return _mm_add_epi8(_mm_add_epi8(both, both), _mm_set1_epi8(1));
+}
+
+/* Sixteen scales of a nibble each. */
+DOT_INLINE __m256i scales_of_nibbles(const uint8_t *bytes) {
+    return _mm256_cvtepu8_epi16(odd_nibbles(_mm_loadl_epi64((const __m128i *)(const void *)bytes)));
+}
+
+/* Eight scales in the uppermost four bits of 32, each for two groups of 16. */
+DOT_INLINE __m256i scales_of_words(__m256i words) {
+    const __m256i scale = _mm256_srli_epi32(words, 28);
+    const __m256i odd = _mm256_add_epi32(_mm256_add_epi32(scale, scale), _mm256_set1_epi32(1));
+    return _mm256_or_si256(odd, _mm256_slli_epi32(odd, 16));
+}
+
+/* Values with the signs of 32 bits. */
+DOT_INLINE __m256i with_signs(const int8_t *x, uint32_t signs) {
+    const __m256i mask = quick_bits(signs);
+    return _mm256_sub_epi8(_mm256_xor_si256(load_256(x), mask), mask);
+}
+
+/* Four masks of signs from four indices of seven bits, a byte each; see qn_sign_mask(). */
+DOT_INLINE uint32_t even_signs(uint32_t indices) {
+    uint32_t parity = indices ^ indices >> 4;
+    parity ^= parity >> 2;
+    parity ^= parity >> 1;
+    return indices | (parity & 0x01010101U) << 7;
+}
+
+/* Four 7-bit fields, a byte each. */
+DOT_INLINE uint32_t spread_sevens(uint32_t word) {
+    return (word & 0x7FU) | (word & 0x3F80U) << 1 | (word & 0x1FC000U) << 2 | (word & 0xFE00000U) << 3;
+}
+
+/*
+ * The levels of four octets: a codeword's two bytes go to eight lanes; levels 2 and 3 of a byte come down by a nibble;
+ * what is left has a level at bit 0 or at bit 2, and both find it in the table.
+ */
+DOT_INLINE __m256i octet_levels(uint64_t codewords, __m128i table) {
+    const __m256i which = _mm256_setr_epi64x(0x0101010100000000, 0x0303030302020202, 0x0505050504040404,
+                                             0x0707070706060606);
+    const __m256i bytes = _mm256_shuffle_epi8(_mm256_set1_epi64x((long long)codewords), which);
+    const __m256i near = _mm256_blend_epi16(bytes, _mm256_srli_epi16(bytes, 4), 0xAA);
+    const __m256i level = _mm256_and_si256(near, _mm256_set1_epi16(0x0C03));
+    return _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(table), level);
+}
+
+DOT_INLINE __m128i octet_table(char level0, char level1, char level2) {
+    return _mm_setr_epi8(level0, level1, level2, 0, level1, 0, 0, 0, level2, 0, 0, 0, 0, 0, 0, 0);
+}
+
+DOT_INLINE uint64_t four_codewords(const uint16_t *grid, unsigned a, unsigned b, unsigned c, unsigned d) {
+    return grid[a] | (uint64_t)grid[b] << 16 | (uint64_t)grid[c] << 32 | (uint64_t)grid[d] << 48;
+}
+
+DOT_APART quick_sums quick_iq2_xxs(const unsigned char *src, const int8_t *x, __m256i x_sums) {
+    const qn_block_iq2_xxs *b = (const qn_block_iq2_xxs *)(const void *)src;
+    const __m256 first = _mm256_castsi256_ps(load_256(b->qs));
+    const __m256 second = _mm256_castsi256_ps(load_256(b->qs + 32));
+    const __m256i words = _mm256_castps_si256(_mm256_shuffle_ps(first, second, 0xDD));
+    grid_block block = begin_grid(scales_of_words(_mm256_permute4x64_epi64(words, 0xD8)), 43, true, x_sums);
+    const __m128i table = octet_table(8, 25, 43);
+#pragma GCC unroll 8
+    for (unsigned g = 0; g < 8; g++) {
+        const uint8_t *qs = b->qs + 8 * g;
+        const uint64_t codewords = four_codewords(qn_grid_iq2_xxs, qs[0], qs[1], qs[2], qs[3]);
+        const uint32_t signs = even_signs(spread_sevens(flat_u32(qs + 4)));
+        add_group(&block, g, octet_levels(codewords, table), with_signs(x + 32 * g, signs));
+    }
+    return block.sums;
+}
+
+DOT_APART quick_sums quick_iq2_xs(const unsigned char *src, const int8_t *x, __m256i x_sums) {
+    const qn_block_iq2_xs *b = (const qn_block_iq2_xs *)(const void *)src;
+    grid_block block = begin_grid(scales_of_nibbles(b->scales), 43, true, x_sums);
+    const __m128i table = octet_table(8, 25, 43);
+#pragma GCC unroll 8
+    for (unsigned g = 0; g < 8; g++) {
+        const uint64_t q = word_at(b->qs + 8 * g);
+        const uint64_t codewords = four_codewords(qn_grid_iq2_xs, q & 511U, q >> 16 & 511U, q >> 32 & 511U,
+                                                  q >> 48 & 511U);
+        uint64_t indices = q >> 9 & 0x007F007F007F007FU;
+        indices = (indices | indices >> 8) & 0x0000FFFF0000FFFFU;
+        const uint32_t signs = even_signs((uint32_t)(indices | indices >> 16));
+        add_group(&block, g, octet_levels(codewords, table), with_signs(x + 32 * g, signs));
+    }
+    return block.sums;
+}
+
+DOT_APART quick_sums quick_iq2_s(const unsigned char *src, const int8_t *x, __m256i x_sums) {
+    const qn_block_iq2_s *b = (const qn_block_iq2_s *)(const void *)src;
+    grid_block block = begin_grid(scales_of_nibbles(b->scales), 43, true, x_sums);
+    const __m128i table = octet_table(8, 25, 43);
+#pragma GCC unroll 8
+    for (unsigned g = 0; g < 8; g++) {
+        const uint8_t *qs = b->qs + 4 * g;
+        const unsigned high = b->qh[g];
+        const uint64_t codewords = four_codewords(qn_grid_iq2_s, qs[0] | (high << 8 & 0x300U),
+                                                  qs[1] | (high << 6 & 0x300U), qs[2] | (high << 4 & 0x300U),
+                                                  qs[3] | (high << 2 & 0x300U));
+        add_group(&block, g, octet_levels(codewords, table), with_signs(x + 32 * g, flat_u32(b->signs + 4 * g)));
+    }
+    return block.sums;
+}
+
+/* The levels of eight quads, codewords of 12 bits: split into pairs of levels, then into levels. */
+DOT_INLINE __m256i quad_levels(__m128i codewords, __m128i table) {
+    const __m256i words = _mm256_cvtepu16_epi32(codewords);
+    const __m256i pairs = _mm256_or_si256(_mm256_and_si256(words, _mm256_set1_epi32(0x3F)),
+                                          _mm256_slli_epi32(_mm256_and_si256(words, _mm256_set1_epi32(0xFC0)), 10));
+    const __m256i level = _mm256_or_si256(_mm256_and_si256(pairs, _mm256_set1_epi16(0x07)),
+                                          _mm256_slli_epi16(_mm256_and_si256(pairs, _mm256_set1_epi16(0x38)), 5));
+    return _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(table), level);
+}
+
+DOT_APART quick_sums quick_iq3_xxs(const unsigned char *src, const int8_t *x, __m256i x_sums) {
+    const qn_block_iq3_xxs *b = (const qn_block_iq3_xxs *)(const void *)src;
+    grid_block block = begin_grid(scales_of_words(load_256(b->signs)), 62, true, x_sums);
+    const __m128i table = _mm_setr_epi8(4, 12, 20, 28, 36, 44, 52, 62, 0, 0, 0, 0, 0, 0, 0, 0);
+    const uint16_t *grid = qn_grid_iq3_xxs;
+#pragma GCC unroll 8
+    for (unsigned g = 0; g < 8; g++) {
+        const uint8_t *qs = b->qs + 8 * g;
+        const uint64_t low = four_codewords(grid, qs[0], qs[1], qs[2], qs[3]);
+        const uint64_t high = four_codewords(grid, qs[4], qs[5], qs[6], qs[7]);
+        const __m256i codes = quad_levels(_mm_set_epi64x((long long)high, (long long)low), table);
+        const uint32_t signs = even_signs(spread_sevens(flat_u32(b->signs + 4 * g)));
+        add_group(&block, g, codes, with_signs(x + 32 * g, signs));
+    }
+    return block.sums;
+}
+
+DOT_APART quick_sums quick_iq3_s(const unsigned char *src, const int8_t *x, __m256i x_sums) {
+    const qn_block_iq3_s *b = (const qn_block_iq3_s *)(const void *)src;
+    const __m128i odd = odd_nibbles(_mm_cvtsi32_si128((int)flat_u32(b->scales)));
+    grid_block block = begin_grid(_mm256_cvtepu8_epi16(_mm_unpacklo_epi8(odd, odd)), 15, true, x_sums);
+    const __m128i table = _mm_setr_epi8(1, 3, 5, 7, 9, 11, 13, 15, 0, 0, 0, 0, 0, 0, 0, 0);
+    const uint16_t *grid = qn_grid_iq3_s;
+#pragma GCC unroll 8
+    for (unsigned g = 0; g < 8; g++) {
+        const uint8_t *qs = b->qs + 8 * g;
+        const unsigned h = b->qh[g];
+        const uint64_t low = four_codewords(grid, qs[0] | (h << 8 & 256U), qs[1] | (h << 7 & 256U),
+                                            qs[2] | (h << 6 & 256U), qs[3] | (h << 5 & 256U));
+        const uint64_t high = four_codewords(grid, qs[4] | (h << 4 & 256U), qs[5] | (h << 3 & 256U),
+                                             qs[6] | (h << 2 & 256U), qs[7] | (h << 1 & 256U));
+        const __m256i codes = quad_levels(_mm_set_epi64x((long long)high, (long long)low), table);
+        add_group(&block, g, codes, with_signs(x + 32 * g, flat_u32(b->signs + 4 * g)));
+    }
+    return block.sums;
+}
+
+/* Eighths: see iq1_bytes(). */
+DOT_APART quick_sums quick_iq1_s(const unsigned char *src, const int8_t *x, __m256i x_sums) {
+    const qn_block_iq1_s *b = (const qn_block_iq1_s *)(const void *)src;
+    const __m128i words = _mm_loadu_si128((const __m128i *)(const void *)b->qh);
+    const __m128i three = _mm_and_si128(_mm_srli_epi16(words, 11), _mm_set1_epi16(14));
+    const __m128i odd = _mm_or_si128(three, _mm_set1_epi16(1));
+    const __m256i scales = _mm256_set_m128i(_mm_unpackhi_epi16(odd, odd), _mm_unpacklo_epi16(odd, odd));
+    grid_block block = begin_grid(scales, 9, false, x_sums);
+    const __m128i table = octet_table(0, 8, 16);
+#pragma GCC unroll 8
+    for (unsigned g = 0; g < 8; g++) {
+        const uint8_t *qs = b->qs + 4 * g;
+        const unsigned h = flat_u16(b->qh + 2 * g);
+        const uint64_t codewords = four_codewords(qn_grid_iq1_s, qs[0] | (h << 8 & 0x700U), qs[1] | (h << 5 & 0x700U),
+                                                  qs[2] | (h << 2 & 0x700U), qs[3] | (h >> 1 & 0x700U));
+        const __m256i shift = _mm256_set1_epi8((h & 0x8000U) != 0 ? 0 : 2);
+        add_group(&block, g, _mm256_add_epi8(octet_levels(codewords, table), shift), load_256(x + 32 * g));
+    }
+    return block.sums;
+}
+
+DOT_APART quick_sums quick_iq1_m(const unsigned char *src, const int8_t *x, __m256i x_sums) {
+    const qn_block_iq1_m *b = (const qn_block_iq1_m *)(const void *)src;
+    const __m256i which = _mm256_setr_epi64x(0x0100010001000100, 0x0302030203020302, 0x0504050405040504,
+                                             0x0706070607060706);
+    const __m256i words = _mm256_shuffle_epi8(_mm256_set1_epi64x((long long)word_at(b->scales)), which);
+    const __m256i left = _mm256_set1_epi64x(1LL << 13 | 1LL << 26 | 1LL << 39 | 1LL << 52);
+    const __m256i three = _mm256_srli_epi16(_mm256_mullo_epi16(words, left), 13);
+    const __m256i scales = _mm256_or_si256(_mm256_slli_epi16(three, 1), _mm256_set1_epi16(1));
+    grid_block block = begin_grid(scales, 9, false, x_sums);
+    const __m128i table = octet_table(0, 8, 16);
+#pragma GCC unroll 8
+    for (unsigned g = 0; g < 8; g++) {
+        const uint8_t *qs = b->qs + 4 * g;
+        const unsigned h = flat_u16(b->qh + 2 * g);
+        const uint64_t codewords = four_codewords(qn_grid_iq1_s, qs[0] | (h << 8 & 0x700U), qs[1] | (h << 4 & 0x700U),
+                                                  qs[2] | (h & 0x700U), qs[3] | (h >> 4 & 0x700U));
+        /* Bit 3 of an octet's nibble: down. */
+        const __m256i down = _mm256_and_si256(_mm256_set1_epi64x((long long)h),
+                                              _mm256_setr_epi64x(1LL << 3, 1LL << 7, 1LL << 11, 1LL << 15));
+        const __m256i is_up = _mm256_cmpeq_epi64(down, _mm256_setzero_si256());
+        const __m256i shift = _mm256_and_si256(is_up, _mm256_set1_epi8(2));
+        add_group(&block, g, _mm256_add_epi8(octet_levels(codewords, table), shift), load_256(x + 32 * g));
+    }
+    return block.sums;
+}
+
+/* Ternary digits have one scale: 256 products of digits fit 16 bits. */
+DOT_INLINE quick_sums ternary_sums(__m256i pairs, __m256i x_sums) {
+    const __m256i ones = _mm256_set1_epi16(1);
+    return (quick_sums){_mm256_madd_epi16(pairs, ones), _mm256_madd_epi16(x_sums, ones)};
+}
+
+DOT_INLINE quick_sums quick_tq2_0(const unsigned char *src, const int8_t *x, __m256i x_sums) {
+    const qn_block_tq2_0 *b = (const qn_block_tq2_0 *)(const void *)src;
+    __m256i pairs = _mm256_setzero_si256();
+#pragma GCC unroll 8
+    for (unsigned k = 0; k < 8; k++) {
+        const __m256i word = _mm256_srli_epi16(load_256(b->qs + 32 * (k / 4)), (int)(2 * (k % 4)));
+        const __m256i codes = _mm256_and_si256(word, _mm256_set1_epi8(3));
+        pairs = _mm256_add_epi16(pairs, _mm256_maddubs_epi16(codes, load_256(x + 32 * k)));
+    }
+    return ternary_sums(pairs, x_sums);
+}
+
+/* The first digit of each byte: 3 v / 256, rounded down. */
+DOT_INLINE __m256i first_digits(__m256i v) {
+    const __m256i one = _mm256_cmpeq_epi8(_mm256_max_epu8(v, _mm256_set1_epi8(86)), v);
+    const __m256i two = _mm256_cmpeq_epi8(_mm256_max_epu8(v, _mm256_set1_epi8((char)171)), v);
+    return _mm256_sub_epi8(_mm256_setzero_si256(), _mm256_add_epi8(one, two));
+}
+
+DOT_INLINE __m256i times_three(__m256i v) {
+    return _mm256_add_epi8(v, _mm256_add_epi8(v, v));
+}
+
+DOT_INLINE quick_sums quick_tq1_0(const unsigned char *src, const int8_t *x, __m256i x_sums) {
+    const qn_block_tq1_0 *b = (const qn_block_tq1_0 *)(const void *)src;
+    __m256i pairs = _mm256_setzero_si256();
+    __m256i v = load_256(b->qs);
+#pragma GCC unroll 5
+    for (unsigned n = 0; n < 5; n++, v = times_three(v)) {
+        pairs = _mm256_add_epi16(pairs, _mm256_maddubs_epi16(first_digits(v), load_256(x + 32 * n)));
+    }
+    /* Two digits of 16 bytes at a time; behind the fifth, four digits of four bytes. */
+    v = _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)(const void *)(b->qs + 32)));
+    v = _mm256_blend_epi32(v, times_three(v), 0xF0);
+    for (unsigned n = 0; n < 2; n++, v = times_three(times_three(v))) {
+        pairs = _mm256_add_epi16(pairs, _mm256_maddubs_epi16(first_digits(v), load_256(x + 160 + 32 * n)));
+    }
+    const __m256i h = _mm256_set1_epi32((int)flat_u32(b->qh));
+    const __m256i h3 = times_three(h);
+    const __m256i h9 = times_three(h3);
+    const __m256i digits = _mm256_blend_epi32(_mm256_blend_epi32(h, h3, 0x20),
+                                              _mm256_blend_epi32(h9, times_three(h9), 0x80), 0xC0);
+    v = _mm256_blend_epi32(v, digits, 0xF0);
+    pairs = _mm256_add_epi16(pairs, _mm256_maddubs_epi16(first_digits(v), load_256(x + 224)));
+    return ternary_sums(pairs, x_sums);
+}
+
+/* IQ1_M's scale is spread over the uppermost nibbles of four words. */
+DOT_INLINE __m128 four_iq1_m(const unsigned char *const rows[DOT_ROWS], uint64_t byte) {
+    uint64_t all = 0;
+    for (unsigned r = 0; r < DOT_ROWS; r++) {
+        const uint64_t words = word_at(rows[r] + byte);
+        all |= ((words >> 12 & 0xFU) | (words >> 24 & 0xF0U) | (words >> 36 & 0xF00U) | (words >> 48 & 0xF000U))
+            << (16 * r);
+    }
+    return _mm_cvtph_ps(_mm_set_epi64x(0, (long long)all));
+}
+
+#define DEFINE_QUICK_GRID(type, factor, four_d, d_at)                                          \
+    static void quick_rows_##type(const qn_dot_task *task) {                                   \
+        quick_rows_k(task, quick_##type, CODES_7_BIT, sizeof(qn_block_##type), four_d, factor, \
+                     offsetof(qn_block_##type, d_at), offsetof(qn_block_##type, d_at));        \
+    }
+
+DEFINE_QUICK_GRID(iq2_xxs, 0.125F, four_halves, d)
+DEFINE_QUICK_GRID(iq2_xs, 0.125F, four_halves, d)
+DEFINE_QUICK_GRID(iq2_s, 0.125F, four_halves, d)
+DEFINE_QUICK_GRID(iq3_xxs, 0.25F, four_halves, d)
+DEFINE_QUICK_GRID(iq3_s, 1.0F, four_halves, d)
+DEFINE_QUICK_GRID(iq1_s, 0.125F, four_halves, d)
+DEFINE_QUICK_GRID(iq1_m, 0.125F, four_iq1_m, scales)
+DEFINE_QUICK_GRID(tq1_0, 1.0F, four_halves, d)
+DEFINE_QUICK_GRID(tq2_0, 1.0F, four_halves, d)
+
+#endif
+#endif
