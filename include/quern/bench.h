@@ -20,8 +20,8 @@ typedef struct qn_bench_counts {
 /** What to measure. Zero-initialise, then set what is wanted. Everything is borrowed for the call. */
 typedef struct qn_bench_options {
     const char *path;        /**< GGUF file, or one of its shards; llama2.c's .bin */
-    qn_bench_counts prompts; /**< tokens of prompts; a 0 is passed over; default 512, or the model's context */
-    qn_bench_counts answers; /**< tokens to generate, from an empty context; a 0 is passed over; default 128, as above */
+    qn_bench_counts prompts; /**< tokens of prompts; a 0 is passed over; default 512 or n_ctx */
+    qn_bench_counts answers; /**< tokens to generate, from an empty context; 0 is passed over; default 128 or n_ctx */
     qn_bench_counts threads; /**< default: the job's */
     qn_bench_counts batches; /**< prompt tokens computed together; default 512 */
     uint64_t n_repetitions;  /**< of each test, after one that does not count; default 5 */

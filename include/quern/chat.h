@@ -46,7 +46,7 @@ typedef struct qn_chat_bias {
 /** What to open. Zero-initialise, set sampling, then what is wanted. Everything is borrowed for the call. */
 typedef struct qn_chat_options {
     const char *path; /**< GGUF file or one of its shards, or llama2.c's .bin, which is mapped; or a model folder, a
-                           training run or a PEFT folder, which is encoded into memory. NULL: found from run or adapters */
+                           training run or a PEFT folder, encoded into memory. NULL: found from run or adapters */
     const char *type; /**< what a folder is encoded to, as `pack -t` has it: "Q4_K_M"; NULL: Q8_0 */
     const char *run;  /**< Trainer run folder, or one checkpoint, on top of path; NULL */
     const char *checkpoint;          /**< "best", "last" or a step; NULL: best, else last */
