@@ -171,8 +171,7 @@ static void test_partial_rotary(void **state) {
         qn_meta_set_u32(&meta, rows[i].key, rows[i].value);
         qn_archive *archive = written(dir, &meta, NULL, 0);
         assert_status(
-            &err,
-            qn_hparams_from_gguf(qn_arch_by_name("llama"), archive, qn_archive_meta(archive), arena, &h, &err),
+            &err, qn_hparams_from_gguf(qn_arch_by_name("llama"), archive, qn_archive_meta(archive), arena, &h, &err),
             QN_E_UNSUPPORTED);
         assert_message_has(&err, "dimensions of a head are rotary");
         qn_archive_close(archive);
@@ -199,8 +198,7 @@ static void test_foreign_factors(void **state) {
         qn_hparams h;
         qn_error err;
         assert_status(
-            &err,
-            qn_hparams_from_gguf(qn_arch_by_name("llama"), archive, qn_archive_meta(archive), arena, &h, &err),
+            &err, qn_hparams_from_gguf(qn_arch_by_name("llama"), archive, qn_archive_meta(archive), arena, &h, &err),
             rows[i].status);
         assert_message_has(&err, "rope_freqs.weight");
         qn_archive_close(archive);
