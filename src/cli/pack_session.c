@@ -258,7 +258,7 @@ static qn_status prepare_check(session *se, qn_error *err) {
         leave_check(se, why);
         return QN_OK;
     }
-    se->check_fact = qn_arena_printf(se->arena, "every file is run and compared, about %s, %s",
+    se->check_fact = qn_arena_printf(se->arena, "every file is run and compared, about %s and %s of memory",
                                      qn_human_seconds(seconds).text, qn_human_size(qn_check_memory(se->check)).text);
     qn_plan_set_accept(se->plan, qn_check_accept, se->check);
     return se->check_fact == NULL ? qn_fail_nomem(err, "plan", 1) : QN_OK;
