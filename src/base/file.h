@@ -68,6 +68,8 @@ QN_NODISCARD qn_status qn_free_space(const char *path, uint64_t *bytes, qn_error
 
 bool qn_is_file(const char *path); /**< A regular file (links followed) is there. */
 bool qn_is_dir(const char *path);  /**< A folder (links followed) is there. */
+/** Whether both names lead to one file that is there. */
+bool qn_is_same_file(const char *a, const char *b);
 
 /** The names in a folder without "." and "..", sorted bytewise. */
 typedef struct qn_names {

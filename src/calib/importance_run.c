@@ -46,6 +46,25 @@ static bool ends_with(const char *text, const char *end) {
 
 /* ---- before anything is computed ---- */
 
+/* What is read must not be replaced, whatever --force says; earlier matrices are read before. */
+static qn_status check_out(const qn_importance_options *o, qn_error *err) {
+    const char *const read[] = {o->model.path, o->text.text_path};
+    if (qn_is_dir(o->out_path)) {
+        return qn_fail(err, QN_E_EXISTS, "%s: is a folder: name a file for the importance matrix (-o FILE.gguf)",
+                       o->out_path);
+    }
+    for (size_t i = 0; i < sizeof read / sizeof read[0]; i++) {
+        if (read[i] != NULL && qn_is_same_file(o->out_path, read[i])) {
+            return qn_fail(err, QN_E_USAGE, "%s: is read by this job and cannot be replaced by it; pass another -o",
+                           o->out_path);
+        }
+    }
+    if (!o->force && qn_is_file(o->out_path)) {
+        return qn_fail(err, QN_E_EXISTS, "%s: is there already; --force replaces it", o->out_path);
+    }
+    return QN_OK;
+}
+
 static qn_status check_options(const qn_importance_options *o, qn_error *err) {
     if (o->out_path == NULL) {
         return qn_fail(err, QN_E_USAGE, "no name for the importance matrix: pass one (-o FILE.gguf)");
@@ -60,10 +79,7 @@ static qn_status check_options(const qn_importance_options *o, qn_error *err) {
                        o->model.path == NULL ? "a text is read by a model: pass one"
                                              : "a model reads a text: pass one (--text FILE)");
     }
-    if (!o->force && (qn_is_file(o->out_path) || qn_is_dir(o->out_path))) {
-        return qn_fail(err, QN_E_EXISTS, "%s: is there already; --force replaces it", o->out_path);
-    }
-    return QN_OK;
+    return check_out(o, err);
 }
 
 /* An hour of computing should not end at a name that cannot be written. */

@@ -8,7 +8,9 @@
 #include <unistd.h>
 
 static qn_job *volatile watched_job;
+static qn_chat *volatile watched_chat;
 static const char *volatile watched_advice;
+static volatile sig_atomic_t has_come;
 
 static void on_signal(int number) {
     const int saved_errno = errno;
@@ -23,13 +25,19 @@ static void on_signal(int number) {
     errno = saved_errno;
 }
 
+static void on_answer_signal(int number) {
+    (void)number;
+    has_come = 1;
+    qn_chat_stop(watched_chat);
+}
+
 /* A signal that the program was told to ignore (nohup, a job in the background) stays ignored. */
-static void set_handler(int number, void (*handler)(int)) {
+static void set_handler(int number, void (*handler)(int), int flags) {
     struct sigaction old;
     struct sigaction action;
     memset(&action, 0, sizeof action);
     action.sa_handler = handler;
-    action.sa_flags = SA_RESTART;
+    action.sa_flags = SA_RESTART | flags;
     if (sigaction(number, NULL, &old) == 0 && old.sa_handler != SIG_IGN) {
         (void)sigaction(number, &action, NULL);
     }
@@ -38,12 +46,23 @@ static void set_handler(int number, void (*handler)(int)) {
 void qn_interrupt_watch(qn_job *job, const char *advice) {
     watched_job = job;
     watched_advice = advice;
-    set_handler(SIGINT, on_signal);
-    set_handler(SIGTERM, on_signal);
+    set_handler(SIGINT, on_signal, 0);
+    set_handler(SIGTERM, on_signal, 0);
+}
+
+void qn_interrupt_watch_answer(qn_chat *chat, bool is_once) {
+    watched_chat = chat;
+    has_come = 0;
+    set_handler(SIGINT, on_answer_signal, is_once ? (int)SA_RESETHAND : 0);
+}
+
+bool qn_interrupt_came(void) {
+    return has_come != 0;
 }
 
 void qn_interrupt_forget(void) {
-    set_handler(SIGINT, SIG_DFL);
-    set_handler(SIGTERM, SIG_DFL);
+    set_handler(SIGINT, SIG_DFL, 0);
+    set_handler(SIGTERM, SIG_DFL, 0);
     watched_job = NULL;
+    watched_chat = NULL;
 }

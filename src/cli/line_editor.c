@@ -6,10 +6,13 @@
 #include "base/file.h"
 
 #include <editline/readline.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <termios.h>
+#include <unistd.h>
 
-enum { MAX_HISTORY = 1000 };
+enum { MAX_HISTORY = 1000, CTRL_C = 3 };
 
 struct qn_line_editor {
     qn_arena *arena;
@@ -34,6 +37,14 @@ static const char *find_history(qn_arena *arena, const char *name) {
     return qn_arena_printf(arena, "%s/%s.history", dir, name);
 }
 
+/* Bound to Ctrl-C: readline() returns NULL, and rl_done tells this from the end of input. */
+static int drop_line(int count, int key) {
+    (void)count;
+    (void)key;
+    rl_done = 1;
+    return 0;
+}
+
 qn_line_editor *qn_line_editor_open(const char *name) {
     qn_arena *arena = qn_arena_new();
     qn_line_editor *editor = arena == NULL ? NULL : qn_arena_array(arena, 1, sizeof *editor);
@@ -44,6 +55,8 @@ qn_line_editor *qn_line_editor_open(const char *name) {
     editor->arena = arena;
     editor->history_path = find_history(arena, name);
     rl_readline_name = "quern";
+    (void)rl_initialize();
+    (void)rl_add_defun("quern-drop-line", drop_line, CTRL_C);
     using_history();
     stifle_history(MAX_HISTORY);
     if (editor->history_path != NULL) {
@@ -63,8 +76,29 @@ void qn_line_editor_close(qn_line_editor *editor) {
     qn_arena_free(editor->arena);
 }
 
+/* A line, with Ctrl-C a key like others: as a signal it would end the program and the conversation with it. */
+static char *read_line(const char *prompt, bool *is_dropped) {
+    struct termios before;
+    const bool is_terminal = tcgetattr(STDIN_FILENO, &before) == 0;
+    if (is_terminal) {
+        struct termios now = before;
+        now.c_cc[VINTR] = _POSIX_VDISABLE;
+        (void)tcsetattr(STDIN_FILENO, TCSADRAIN, &now);
+    }
+    rl_done = 0;
+    char *line = readline(prompt);
+    if (is_terminal) {
+        (void)tcsetattr(STDIN_FILENO, TCSADRAIN, &before);
+    }
+    *is_dropped = line == NULL && rl_done != 0;
+    if (*is_dropped) {
+        (void)fputc('\n', stdout);
+    }
+    return line;
+}
+
 /* The lines up to the closing """. */
-static char *read_block(const char *first, const char *more) {
+static char *read_block(const char *first, const char *more, bool *is_dropped) {
     qn_buffer text = {0};
     const char *line = first;
     char *owned = NULL;
@@ -72,7 +106,7 @@ static char *read_block(const char *first, const char *more) {
         const char *end = strstr(line, "\"\"\"");
         qn_buffer_append(&text, line, end == NULL ? strlen(line) : (size_t)(end - line));
         free(owned);
-        owned = end == NULL ? readline(more) : NULL;
+        owned = end == NULL ? read_line(more, is_dropped) : NULL;
         if (owned == NULL) {
             return qn_buffer_take_text(&text);
         }
@@ -81,16 +115,19 @@ static char *read_block(const char *first, const char *more) {
     }
 }
 
-const char *qn_line_editor_read(qn_line_editor *editor, const char *prompt, const char *more) {
+const char *qn_line_editor_read(qn_line_editor *editor, const char *prompt, const char *more, bool *is_block) {
+    bool is_dropped = false;
+    *is_block = false;
     free(editor->line);
-    editor->line = readline(prompt);
-    if (editor->line == NULL) {
-        return NULL;
-    }
-    if (strncmp(editor->line, "\"\"\"", 3) == 0) {
-        char *block = read_block(editor->line + 3, more);
+    editor->line = read_line(prompt, &is_dropped);
+    if (editor->line != NULL && strncmp(editor->line, "\"\"\"", 3) == 0) {
+        char *block = read_block(editor->line + 3, more, &is_dropped);
         free(editor->line);
         editor->line = block;
+        *is_block = true;
+    }
+    if (is_dropped) {
+        return "";
     }
     if (editor->line != NULL && editor->line[0] != '\0') {
         (void)add_history(editor->line);

@@ -3,6 +3,8 @@
 #ifndef QUERN_CLI_LINE_EDITOR_H
 #define QUERN_CLI_LINE_EDITOR_H
 
+#include <stdbool.h>
+
 /** An editor with its history. */
 typedef struct qn_line_editor qn_line_editor;
 
@@ -16,11 +18,12 @@ qn_line_editor *qn_line_editor_open(const char *name);
 void qn_line_editor_close(qn_line_editor *editor);
 
 /**
- * Reads a line; one that begins with """ goes on until another """.
- * @param prompt shown before the first line
- * @param more   shown before further lines
- * @return without its newline, borrowed until the next call; NULL at the end of input
+ * Reads a line; one that begins with """ goes on until another """. Ctrl-C drops what was typed.
+ * @param prompt   shown before the first line
+ * @param more     shown before further lines
+ * @param is_block out: whether it stood between """
+ * @return without its newline, "" when it was dropped, borrowed until the next call; NULL at the end of input
  */
-const char *qn_line_editor_read(qn_line_editor *editor, const char *prompt, const char *more);
+const char *qn_line_editor_read(qn_line_editor *editor, const char *prompt, const char *more, bool *is_block);
 
 #endif

@@ -14,7 +14,6 @@
 
 #include <errno.h>
 #include <math.h>
-#include <signal.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -47,26 +46,6 @@ typedef struct talk {
     qn_chat_stats sum; /* of all answers */
 } talk;
 
-/* ---- Ctrl-C ends an answer, not the program ---- */
-
-static qn_chat *volatile watched_chat;
-
-static void on_interrupt(int number) {
-    (void)number;
-    if (watched_chat != NULL) {
-        qn_chat_stop(watched_chat);
-    }
-}
-
-static void watch(qn_chat *chat) {
-    struct sigaction action;
-    memset(&action, 0, sizeof action);
-    action.sa_handler = chat == NULL ? SIG_DFL : on_interrupt;
-    action.sa_flags = SA_RESTART;
-    watched_chat = chat;
-    (void)sigaction(SIGINT, &action, NULL);
-}
-
 /* ---- Options ---- */
 
 static qn_status read_number(const char *name, const char *text, double *out, qn_error *err) {
@@ -84,8 +63,8 @@ static qn_status read_number(const char *name, const char *text, double *out, qn
 static qn_status read_count(const char *name, const char *text, uint64_t *out, qn_error *err) {
     double number = (double)*out;
     QN_TRY(read_number(name, text, &number, err));
-    if (!(number >= 0 && number <= 1e9)) {
-        return qn_fail(err, QN_E_USAGE, "option '--%s' needs a count, not '%.40s'", name, text);
+    if (!(number >= 0 && number <= 1e9) || number != floor(number)) {
+        return qn_fail(err, QN_E_USAGE, "option '--%s' needs a whole number from 0 on, not '%.40s'", name, text);
     }
     *out = (uint64_t)number;
     return QN_OK;
@@ -248,10 +227,8 @@ static qn_status print_json(const talk *t, const qn_chat_stats *s, qn_error *err
 /* ---- Answers ---- */
 
 static qn_status answer(talk *t, const char *text, qn_chat_stats *stats, qn_error *err) {
-    watch(t->chat);
     const qn_status status = t->settings->is_raw ? qn_chat_complete(t->chat, text, print_text, t, stats, err)
                                                  : qn_chat_say(t->chat, text, print_text, t, stats, err);
-    watch(NULL);
     t->sum.n_prompt += stats->n_prompt;
     t->sum.n_reused += stats->n_reused;
     t->sum.n_answer += stats->n_answer;
@@ -270,7 +247,10 @@ static void note_end(const qn_chat_stats *stats) {
 
 static qn_status answer_once(talk *t, const char *text, qn_error *err) {
     qn_chat_stats stats = {0};
-    const qn_status status = answer(t, text, &stats, err);
+    qn_interrupt_watch_answer(t->chat, true);
+    qn_status status = answer(t, text, &stats, err);
+    const bool is_interrupted = qn_interrupt_came();
+    qn_interrupt_forget();
     if (status != QN_OK) {
         if (stats.n_answer > 0 && !t->settings->is_json) { /* the message gets a line of its own */
             (void)fputc('\n', stdout);
@@ -279,11 +259,12 @@ static qn_status answer_once(talk *t, const char *text, qn_error *err) {
         return status;
     }
     if (t->settings->is_json) {
-        return print_json(t, &stats, err);
+        status = print_json(t, &stats, err);
+    } else {
+        (void)fputc('\n', stdout);
+        print_numbers(t);
     }
-    (void)fputc('\n', stdout);
-    print_numbers(t);
-    return QN_OK;
+    return status == QN_OK && is_interrupted ? qn_fail(err, QN_E_INTERRUPTED, "interrupted") : status;
 }
 
 static const char commands_help[] = "  /clear          forget the conversation\n"
@@ -292,7 +273,7 @@ static const char commands_help[] = "  /clear          forget the conversation\n
                                     "  /help           this list\n"
                                     "  /bye            leave; so does Ctrl-D\n"
                                     "  \"\"\"             begins and ends a message of several lines\n"
-                                    "  Ctrl-C          stops the answer\n";
+                                    "  Ctrl-C          stops the answer, drops a line\n";
 
 /* A line that begins with '/'. @return whether the conversation goes on */
 static bool obey(talk *t, const char *line, qn_error *err) {
@@ -306,8 +287,11 @@ static bool obey(talk *t, const char *line, qn_error *err) {
         status = qn_chat_reset(t->chat, line + 8, err);
     } else if (strcmp(line, "/memory") == 0) {
         print_numbers(t);
-    } else {
+    } else if (strcmp(line, "/help") == 0) {
         (void)fputs(commands_help, stderr);
+    } else {
+        (void)fprintf(stderr, "There is no command '%.40s'; a message that begins with '/' stands between \"\"\".\n%s",
+                      line, commands_help);
     }
     if (status != QN_OK) {
         (void)fprintf(stderr, "%s\n", err->message);
@@ -322,14 +306,16 @@ static qn_status converse(talk *t, qn_error *err) {
     if (!t->settings->is_quiet) {
         (void)fputs("Say something; /help lists commands.\n", stderr);
     }
+    qn_interrupt_watch_answer(t->chat, false);
     while (goes_on) {
-        const char *line = qn_line_editor_read(editor, ">>> ", "... ");
+        bool is_block = false;
+        const char *line = qn_line_editor_read(editor, ">>> ", "... ", &is_block);
         qn_chat_stats stats = {0};
         if (line == NULL) {
             (void)fputc('\n', stdout);
             break;
         }
-        if (line[0] == '/') {
+        if (line[0] == '/' && !is_block) {
             goes_on = obey(t, line, err);
             continue;
         }
@@ -338,14 +324,16 @@ static qn_status converse(talk *t, qn_error *err) {
         }
         const qn_status said = answer(t, line, &stats, err);
         (void)fputs("\n\n", stdout);
-        if (said == QN_E_RANGE) { /* a full context is a reason to begin anew, not to leave */
-            (void)fprintf(stderr, "%s\n", err->message);
-        } else if (said != QN_OK) {
+        if (said == QN_E_NOMEM) {
             status = said;
             break;
         }
+        if (said != QN_OK) { /* a full context, or a template's refusal, is a reason to begin anew, not to leave */
+            (void)fprintf(stderr, "%s\n", err->message);
+        }
         note_end(&stats);
     }
+    qn_interrupt_forget();
     qn_line_editor_close(editor);
     if (status == QN_OK) {
         print_numbers(t);
@@ -353,13 +341,32 @@ static qn_status converse(talk *t, qn_error *err) {
     return status;
 }
 
+/* A prompt that is cut, or is not there at all, would be answered as if it had been meant. */
+static qn_status check_piped(const qn_buffer *text, qn_error *err) {
+    if (ferror(stdin)) {
+        return qn_fail_errno(err, QN_E_IO, errno, "standard input: cannot read");
+    }
+    if (text->len > MAX_PIPED_BYTES) {
+        return qn_fail(err, QN_E_RANGE, "standard input: a prompt of more than %d MB", MAX_PIPED_BYTES >> 20);
+    }
+    if (text->len > 0 && memchr(text->data, 0, text->len) != NULL) {
+        return qn_fail(err, QN_E_FORMAT, "standard input: a prompt is text, and this has a zero byte");
+    }
+    return text->len > 0 ? QN_OK : qn_fail(err, QN_E_USAGE, "no prompt: standard input is empty; pass one, or -p TEXT");
+}
+
 /* All of standard input; the caller frees. */
 static qn_status read_piped(char **out, qn_error *err) {
     qn_buffer text = {0};
     char part[4096];
     size_t n = 0;
-    while ((n = fread(part, 1, sizeof part, stdin)) > 0 && text.len < MAX_PIPED_BYTES) {
+    while (text.len <= MAX_PIPED_BYTES && (n = fread(part, 1, sizeof part, stdin)) > 0) {
         qn_buffer_append(&text, part, n);
+    }
+    const qn_status status = check_piped(&text, err);
+    if (status != QN_OK) {
+        qn_buffer_clear(&text);
+        return status;
     }
     while (text.len > 0 && (text.data[text.len - 1] == '\n' || text.data[text.len - 1] == '\r')) {
         text.len--;
@@ -375,9 +382,6 @@ static qn_status talk_on(talk *t, qn_error *err) {
         return answer_once(t, s->prompt, err);
     }
     if (isatty(STDIN_FILENO)) {
-        if (s->is_json) {
-            return qn_fail(err, QN_E_USAGE, "--json answers once: pass -p PROMPT, or a prompt on standard input");
-        }
         return converse(t, err);
     }
     QN_TRY(read_piped(&piped, err));
@@ -446,6 +450,9 @@ static qn_status open_chat(talk *t, const char *path, qn_error *err) {
 
 static qn_status run_run(const void *settings, const qn_operands *operands, qn_error *err) {
     talk t = {.settings = settings, .out = qn_terminal_of(stdout)};
+    if (t.settings->is_json && t.settings->prompt == NULL && isatty(STDIN_FILENO)) {
+        return qn_fail(err, QN_E_USAGE, "--json answers once: pass -p PROMPT, or a prompt on standard input");
+    }
     qn_status status = open_chat(&t, operands->n > 0 ? operands->items[0] : NULL, err);
     if (status == QN_OK) {
         status = talk_on(&t, err);
@@ -656,7 +663,7 @@ const qn_command qn_run_command = {
     .operands = "[PATH]",
     .summary = "talk with a model",
     .about = "Loads PATH and answers: one prompt (-p, or a pipe), or a conversation with line editing and history. The "
-             "conversation goes through the model's own chat template.\n\n"
+             "conversation goes through the model's own chat template, ChatML's when it has none.\n\n"
              "PATH is a GGUF file or one of its shards, whose weights stay in the file, mapped, in their own types; or "
              "a model folder, a training run or a PEFT folder, whose weights are encoded into memory as `quern pack` "
              "would write them. Nothing is written.\n\n"

@@ -159,6 +159,10 @@ static qn_status read_keys(qn_imatrix *m, const qn_meta *meta, qn_error *err) {
         !qn_meta_u64(meta, keys[1], &m->n_chunks) || !qn_meta_u64(meta, keys[2], &m->chunk_size)) {
         return qn_fail(err, QN_E_FORMAT, "%s: its imatrix keys are of wrong types: the file is damaged", m->path);
     }
+    if (m->n_chunks > UINT32_MAX || m->chunk_size > UINT32_MAX) {
+        return qn_fail(err, QN_E_FORMAT, "%s: has %" PRIu64 " chunks of %" PRIu64 " tokens: the file is damaged",
+                       m->path, m->n_chunks, m->chunk_size);
+    }
     const qn_text *texts = sets->as.array.items;
     const char **names = qn_arena_array(m->arena, sets->as.array.n, sizeof *names);
     for (uint64_t i = 0; names != NULL && i < sets->as.array.n; i++) {

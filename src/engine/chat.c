@@ -10,6 +10,7 @@
 #include "base/buffer.h"
 #include "base/json.h"
 #include "base/residence.h"
+#include "base/worker.h"
 #include "engine/chat_model.h"
 #include "engine/json_schema.h"
 #include "engine/sampler.h"
@@ -23,7 +24,12 @@
 #include <string.h>
 #include <time.h>
 
+enum { DEFAULT_BATCH = 512 };
+
+static const double max_bias = 1e6;
+
 struct qn_chat {
+    qn_job *job;         /* borrowed */
     qn_chat_model model; /* what the engine borrows */
     qn_engine *engine;
     qn_sequence *sequence;
@@ -37,6 +43,8 @@ struct qn_chat {
     const char **stops;
     size_t n_stops;
     uint64_t n_predict;
+    uint64_t n_batch;
+    bool has_noted; /* what the template's remark says */
     double load_seconds;
     uint64_t disk_bytes; /* that the process had read from disks before the model was opened */
     atomic_bool is_stopped;
@@ -85,7 +93,7 @@ static qn_sampling sampling_of(const qn_chat_sampling *s) {
         .presence_penalty = (float)s->presence_penalty,
         .frequency_penalty = (float)s->frequency_penalty,
         .repeat_last_n = s->repeat_last_n > UINT32_MAX ? UINT32_MAX : (uint32_t)s->repeat_last_n,
-        .mirostat = s->mirostat > 3 ? 3 : (uint32_t)s->mirostat,
+        .mirostat = s->mirostat > UINT32_MAX ? UINT32_MAX : (uint32_t)s->mirostat,
         .mirostat_tau = (float)s->mirostat_tau,
         .mirostat_eta = (float)s->mirostat_eta,
         .seed = s->seed,
@@ -132,10 +140,11 @@ static qn_status open_sampler(qn_chat *chat, const qn_chat_options *options, qn_
     }
     for (size_t i = 0; i < options->n_biases; i++) {
         const qn_chat_bias *bias = &options->biases[i];
-        if (bias->token >= n_vocab || !(bias->bias < HUGE_VAL)) {
+        /* A huge one would make a logit infinite, which has no share of a probability. */
+        if (bias->token >= n_vocab || !(bias->bias <= max_bias) || (bias->bias < -max_bias && !isinf(bias->bias))) {
             return qn_fail(err, QN_E_USAGE,
-                           "a logit bias of %g for token %llu: a number and an id below %llu are expected", bias->bias,
-                           (unsigned long long)bias->token, (unsigned long long)n_vocab);
+                           "a logit bias of %g for token %llu: -1e6 to 1e6, or -inf, and an id below %llu are expected",
+                           bias->bias, (unsigned long long)bias->token, (unsigned long long)n_vocab);
         }
         biases[i] = (qn_logit_bias){(int32_t)bias->token, (float)bias->bias};
     }
@@ -151,7 +160,11 @@ static qn_status read_grammar(const qn_chat_options *options, qn_grammar **out, 
     }
     QN_TRY(qn_json_schema_to_grammar(options->json_schema, strlen(options->json_schema), &text, err));
     qn_status status = qn_grammar_parse(text, strlen(text), out, err);
-    if (status != QN_OK) {
+    if (status == QN_E_FORMAT) { /* all that can be wrong with what is written by program */
+        status = qn_fail(err, status,
+                         "JSON schema: a '$ref' leads back to itself with no property or item between, so that no "
+                         "value can be written");
+    } else if (status != QN_OK) {
         status = qn_fail_at(err, status, "the JSON schema, written as a grammar");
     }
     free(text);
@@ -192,7 +205,9 @@ static qn_status open_chat(qn_chat *chat, const qn_chat_options *options, qn_job
     qn_grammar *grammar = NULL;
     chat->arena = qn_arena_new();
     chat->messages = json_array();
+    chat->job = job;
     chat->n_predict = options->n_predict;
+    chat->n_batch = options->n_batch == 0 ? DEFAULT_BATCH : options->n_batch;
     if (chat->arena == NULL || chat->messages == NULL) {
         return qn_fail_nomem(err, "a conversation", 0);
     }
@@ -264,6 +279,21 @@ static qn_status tokens_of(const qn_chat *chat, const qn_buffer *text, qn_ids *i
                        !begins_with_bos(chat, text), true, ids, err);
 }
 
+/* Appends tokens to the sequence, a batch at a time, so that a long prompt can be stopped too. */
+static qn_status read_tokens(qn_chat *chat, const int32_t *tokens, size_t n, qn_error *err) {
+    for (size_t at = 0; at < n && !atomic_load(&chat->is_stopped);) {
+        const size_t n_now = n - at < chat->n_batch ? n - at : (size_t)chat->n_batch;
+        QN_TRY(qn_engine_decode(chat->engine, chat->sequence, tokens + at, n_now, false,
+                                at + n_now == n ? chat->logits : NULL, err));
+        for (const size_t end = at + n_now; at < end; at++) {
+            qn_ids_push(&chat->in_sequence, tokens[at]);
+            qn_sampler_accept(chat->sampler, tokens[at]);
+        }
+        QN_TRY(qn_ids_status(&chat->in_sequence, err));
+    }
+    return QN_OK;
+}
+
 /* Brings the sequence to hold the prompt; its last token is always computed, for the logits. */
 static qn_status read_prompt(answer *a, const qn_ids *prompt, qn_error *err) {
     qn_chat *chat = a->chat;
@@ -285,16 +315,11 @@ static qn_status read_prompt(answer *a, const qn_ids *prompt, qn_error *err) {
     }
     qn_sequence_truncate(chat->sequence, n_same);
     chat->in_sequence.n = n_same;
-    QN_TRY(qn_engine_decode(chat->engine, chat->sequence, prompt->items + n_same, prompt->n - n_same, false,
-                            chat->logits, err));
-    for (size_t i = n_same; i < prompt->n; i++) {
-        qn_ids_push(&chat->in_sequence, prompt->items[i]);
-        qn_sampler_accept(chat->sampler, prompt->items[i]);
-    }
-    a->stats.n_prompt = prompt->n - n_same;
+    const qn_status status = read_tokens(chat, prompt->items + n_same, prompt->n - n_same, err);
+    a->stats.n_prompt = chat->in_sequence.n - n_same;
     a->stats.n_reused = n_same;
     a->stats.prompt_seconds = seconds_now() - start;
-    return qn_ids_status(&chat->in_sequence, err);
+    return status;
 }
 
 /* ---- Answers ---- */
@@ -427,13 +452,21 @@ static qn_status answer_prompt(answer *a, const qn_buffer *text, qn_error *err) 
     return status == QN_OK ? write_answer(a, err) : status;
 }
 
-static qn_status render(const qn_chat *chat, qn_buffer *text, qn_error *err) {
+static qn_status render(qn_chat *chat, qn_buffer *text, qn_error *err) {
+    const char *note = NULL;
     const qn_chat_request request = {
         .meta = qn_engine_meta(chat->engine),
         .messages = chat->messages,
         .add_generation_prompt = true,
     };
-    QN_TRY(qn_chat_render(&request, text, NULL, err));
+    QN_TRY(qn_chat_render(&request, text, &note, err));
+    if (note != NULL && !chat->has_noted) {
+        char message[200];
+        (void)snprintf(message, sizeof message,
+                       "%s: a model that was not trained on it may ramble (--raw continues a text as it is)", note);
+        qn_job_emit(chat->job, (qn_event){.kind = QN_EVENT_NOTE, .message = message});
+        chat->has_noted = true;
+    }
     return qn_buffer_status(text, err);
 }
 
@@ -447,9 +480,9 @@ qn_status qn_chat_say(qn_chat *chat, const char *message, qn_chat_text_fn *on_te
         status = answer_prompt(&a, &prompt, err);
     }
     qn_buffer_clear(&prompt);
-    if (status == QN_OK) {
+    if (status == QN_OK && (a.stats.n_answer > 0 || a.stats.end != QN_CHAT_END_ASKED)) {
         status = add_message(chat, "assistant", a.text.data == NULL ? "" : (const char *)a.text.data, a.text.len, err);
-    } else {
+    } else { /* nothing was said to it: the conversation is as it was */
         (void)json_array_remove(chat->messages, json_array_size(chat->messages) - 1);
     }
     qn_buffer_clear(&a.text);

@@ -46,6 +46,12 @@ static qn_status find_inputs(opener *o, qn_error *err) {
     qn_adapter_ref *dirs = qn_arena_array(o->out->arena, wanted->n_adapters, sizeof *dirs);
     o->files = qn_arena_array(o->out->arena, wanted->n_adapters, sizeof *o->files);
     bool base_is_run = false;
+    const bool is_named = wanted->path != NULL ? wanted->path[0] != '\0'
+                                               : wanted->run != NULL || wanted->n_adapters > 0;
+    if (!is_named) {
+        return qn_fail(err, QN_E_USAGE,
+                       "no model is named: pass a GGUF file, a model's folder, a training run or an adapter");
+    }
     if (dirs == NULL || o->files == NULL) {
         return qn_fail_nomem(err, "adapters", wanted->n_adapters * sizeof *dirs);
     }
@@ -132,7 +138,8 @@ static qn_status open_file_with_loras(opener *o, qn_provider *provider, qn_error
 }
 
 /* Encoding takes time: what can fail without it comes first. */
-static qn_status open_folder_with_loras(opener *o, uint64_t max_bytes, qn_provider *provider, qn_error *err) {
+static qn_status open_folder_with_loras(opener *o, const qn_engine_options *engine_options, uint64_t max_bytes,
+                                        qn_provider *provider, qn_error *err) {
     const qn_model_inputs *in = &o->out->inputs;
     const char *run_dir = in->run == NULL ? NULL : in->run->dir;
     const qn_model_request request = {.dir = in->base_dir,
@@ -146,6 +153,7 @@ static qn_status open_folder_with_loras(opener *o, uint64_t max_bytes, qn_provid
     qn_graph graph;
     QN_TRY(qn_model_open(&request, &o->out->model, err));
     QN_TRY(qn_graph_read(in->base_dir, &o->out->model->meta, o->out->arena, &graph, err));
+    QN_TRY(qn_engine_check_options(in->base_dir, &graph, engine_options, err));
     QN_TRY(open_loras(o, o->out->model->arch_name, err));
     return qn_recipe_provider_open(o->out->model, &how, o->job, provider, err);
 }
@@ -162,7 +170,7 @@ qn_status qn_chat_model_open(const qn_chat_options *options, uint64_t max_bytes,
     QN_TRY(engine_options_of(options, &how, err));
     QN_TRY(find_inputs(&o, err));
     QN_TRY(out->inputs.is_file ? open_file_with_loras(&o, &provider, err)
-                               : open_folder_with_loras(&o, max_bytes, &provider, err));
+                               : open_folder_with_loras(&o, &how, max_bytes, &provider, err));
     how.loras = (const qn_lora *const *)out->loras;
     how.n_loras = out->n_loras;
     return qn_engine_open_provider(&provider, &how, job, engine, err);

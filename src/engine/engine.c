@@ -17,32 +17,37 @@ enum { DEFAULT_CTX = 4096, DEFAULT_BATCH = 512, MAX_BATCH = 1 << 16 };
 
 /* ---- opening ---- */
 
+qn_status qn_engine_check_options(const char *where, const qn_graph *graph, const qn_engine_options *options,
+                                  qn_error *err) {
+    const qn_dtype_info *kv = qn_dtype_get(options->is_kv_typed ? options->kv_type : QN_F16);
+    if (options->n_ctx > graph->n_ctx) {
+        return qn_fail(err, QN_E_RANGE,
+                       "%s: a context of %" PRIu64 " tokens is asked for; the model is made for at most %" PRIu64,
+                       where, options->n_ctx, graph->n_ctx);
+    }
+    if (kv == NULL || !kv->has_encoder || !kv->has_decoder) {
+        return qn_fail(err, QN_E_UNSUPPORTED, "keys and values cannot be kept as %s; F16, Q8_0 and F32 can",
+                       kv == NULL ? "a type of that number" : kv->name);
+    }
+    if (graph->head_dim % kv->block_len != 0) {
+        return qn_fail(err, QN_E_UNSUPPORTED,
+                       "%s: keys and values of heads of %" PRIu64
+                       " cannot be kept as %s, whose blocks have %u; F16 can",
+                       where, graph->head_dim, kv->name, kv->block_len);
+    }
+    return QN_OK;
+}
+
 static qn_status set_options(qn_engine *e, const qn_engine_options *o, qn_error *err) {
     const qn_graph *g = &e->graph;
     const uint64_t usual = g->n_ctx < DEFAULT_CTX ? g->n_ctx : DEFAULT_CTX;
-    const qn_dtype_info *kv = NULL;
     uint64_t usual_batch = DEFAULT_BATCH;
     e->n_ctx = o->n_ctx == 0 ? usual : o->n_ctx;
     usual_batch = usual_batch < e->n_ctx ? usual_batch : e->n_ctx;
     e->n_batch = o->n_batch == 0 ? usual_batch : o->n_batch;
     e->n_batch = e->n_batch < MAX_BATCH ? e->n_batch : MAX_BATCH;
     e->kv_type = o->is_kv_typed ? o->kv_type : QN_F16;
-    if (e->n_ctx > g->n_ctx) {
-        return qn_fail(err, QN_E_RANGE,
-                       "%s: a context of %" PRIu64 " tokens is asked for; the model is made for at most %" PRIu64,
-                       e->provider.where, e->n_ctx, g->n_ctx);
-    }
-    kv = qn_dtype_get(e->kv_type);
-    if (kv == NULL || !kv->has_encoder || !kv->has_decoder) {
-        return qn_fail(err, QN_E_UNSUPPORTED, "keys and values cannot be kept as %s; F16, Q8_0 and F32 can",
-                       kv == NULL ? "a type of that number" : kv->name);
-    }
-    if (g->head_dim % kv->block_len != 0) {
-        return qn_fail(err, QN_E_UNSUPPORTED,
-                       "%s: keys and values of heads of %" PRIu64
-                       " cannot be kept as %s, whose blocks have %u; F16 can",
-                       e->provider.where, g->head_dim, kv->name, kv->block_len);
-    }
+    QN_TRY(qn_engine_check_options(e->provider.where, g, o, err));
     e->n_slots = (e->n_ctx + QN_KV_TILE - 1) / QN_KV_TILE * QN_KV_TILE;
     return qn_row_size(e->kv_type, g->head_dim, &e->kv_row_bytes, err);
 }

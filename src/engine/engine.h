@@ -53,6 +53,14 @@ QN_NODISCARD qn_status qn_engine_open(const char *path, const qn_engine_options 
 QN_NODISCARD qn_status qn_engine_open_provider(const qn_provider *provider, const qn_engine_options *options,
                                                qn_job *job, qn_engine **out, qn_error *err);
 
+/**
+ * What opening refuses of options; it costs nothing, so that a provider that takes time can ask first.
+ * @param where the model's name in messages
+ * @return QN_OK; QN_E_RANGE (n_ctx beyond what the model is made for); QN_E_UNSUPPORTED (type of keys and values)
+ */
+QN_NODISCARD qn_status qn_engine_check_options(const char *where, const qn_graph *graph,
+                                               const qn_engine_options *options, qn_error *err);
+
 /** Frees an engine whose sequences are freed; accepts NULL. */
 void qn_engine_free(qn_engine *engine);
 

@@ -7,6 +7,7 @@
 
 #include "engine/json_schema_parts.h"
 
+#include <ctype.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -128,9 +129,23 @@ void qn_grammar_literal(qn_buffer *out, const char *bytes, size_t n) {
     qn_buffer_u8(out, '"');
 }
 
+/* Numbers with as few digits as give them back: 0.1, not 0.10000000000000001. */
+static bool append_shortest(qn_buffer *text, const json_t *value) {
+    bool is_same = false;
+    bool is_written = true;
+    for (unsigned precision = 15; precision <= 17 && is_written && !is_same; precision++) {
+        text->len = 0;
+        is_written = qn_json_append(text, value, JSON_ENCODE_ANY | JSON_COMPACT | JSON_REAL_PRECISION(precision));
+        json_t *again = is_written ? json_loadb((const char *)text->data, text->len, JSON_DECODE_ANY, NULL) : NULL;
+        is_same = again != NULL && json_equal(again, value) != 0;
+        json_decref(again);
+    }
+    return is_written;
+}
+
 bool qn_grammar_json_literal(qn_buffer *out, const json_t *value) {
     qn_buffer text = {0};
-    const bool is_written = qn_json_append(&text, value, JSON_ENCODE_ANY | JSON_COMPACT);
+    const bool is_written = append_shortest(&text, value);
     if (is_written) {
         qn_grammar_literal(out, (const char *)text.data, text.len);
     }
@@ -221,11 +236,11 @@ static bool next_step(const char **at, char step[256]) {
     size_t n = 0;
     while (**at != '\0' && **at != '/') {
         char c = *(*at)++;
-        unsigned code = 0;
         if (c == '~' && (**at == '0' || **at == '1')) {
             c = *(*at)++ == '0' ? '~' : '/';
-        } else if (c == '%' && sscanf(*at, "%2x", &code) == 1 && code != 0) {
-            c = (char)(unsigned char)code;
+        } else if (c == '%' && isxdigit((unsigned char)(*at)[0]) && isxdigit((unsigned char)(*at)[1])) {
+            const char digits[3] = {(*at)[0], (*at)[1], '\0'};
+            c = (char)strtoul(digits, NULL, 16);
             *at += 2;
         }
         if (n + 1 >= 256) {
@@ -470,7 +485,8 @@ static qn_status write_type(qn_schema_writer *w, const json_t *schema, const cha
         qn_schema_use(w, QN_JSON_NULL, out);
         return QN_OK;
     }
-    return qn_schema_fail(w, QN_E_FORMAT, "'type' is '%.40s'", type);
+    return qn_schema_fail(
+        w, QN_E_FORMAT, "'type' is '%.40s'; object, array, string, number, integer, boolean or null is expected", type);
 }
 
 static qn_status write_typed(qn_schema_writer *w, const json_t *schema, qn_buffer *out) {

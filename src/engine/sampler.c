@@ -268,9 +268,9 @@ static uint32_t keep_typical(candidate *list, uint32_t n, float p) {
         list[i].logit = list[i].p > 0 ? -(float)fabs(-log((double)list[i].p) - entropy) : -HUGE_VALF;
     }
     qsort(list, n, sizeof *list, compare);
-    while (kept < n && sum < (double)p) {
+    do { /* the nearest one stays even when p is 0 */
         sum += (double)list[kept++].p;
-    }
+    } while (kept < n && sum < (double)p);
     for (uint32_t i = 0; i < kept; i++) {
         list[i].logit = logf(list[i].p);
     }

@@ -8,6 +8,7 @@
  */
 #include "quern/bench.h"
 
+#include "base/file.h"
 #include "base/json.h"
 #include "base/worker.h"
 #include "engine/engine.h"
@@ -33,9 +34,9 @@ typedef struct bench {
     qn_bench_options options; /* defaults filled in */
     qn_job *job;
     json_t *tests;
-    int32_t *tokens; /* [the longest test] */
-    float *logits;   /* [n_vocab] */
-    double *samples; /* [n_repetitions] */
+    int32_t *tokens;         /* [the longest test] */
+    float *logits;           /* [n_vocab] */
+    double *samples;         /* [n_repetitions] */
     uint64_t prompt, answer; /* lengths where nobody asked for others */
     uint64_t bytes_done;
     uint64_t bytes_total;
@@ -272,6 +273,10 @@ static json_t *describe(const bench *b, const qn_engine *engine, double load_sec
 static qn_status run_bench(bench *b, json_t **out, qn_error *err) {
     qn_engine *engine = NULL;
     const double start = qn_job_seconds(b->job);
+    if (qn_is_dir(b->options.path)) {
+        return qn_fail(err, QN_E_USAGE, "%s: is a folder; a file is measured: `quern pack` makes one of it",
+                       b->options.path);
+    }
     QN_TRY(qn_engine_open(b->options.path, NULL, b->job, &engine, err));
     set_lengths(b, qn_engine_graph(engine)->n_ctx);
     qn_status status = check_options(b, err);

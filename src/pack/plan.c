@@ -210,16 +210,10 @@ static uint64_t bytes_held(const char *path) {
     return stat(path, &st) == 0 ? (uint64_t)st.st_blocks * 512 : 0;
 }
 
-static bool is_same_file(const char *a, const char *b) {
-    struct stat x;
-    struct stat y;
-    return stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
-}
-
 /* No output may take the place of what it is made from. */
 static qn_status check_sources(const qn_plan *plan, const char *path, qn_error *err) {
     for (uint64_t i = 0; i < qn_archive_n_files(plan->model->archive); i++) {
-        if (is_same_file(path, qn_file_path(qn_archive_file_at(plan->model->archive, i)))) {
+        if (qn_is_same_file(path, qn_file_path(qn_archive_file_at(plan->model->archive, i)))) {
             return qn_fail(err, QN_E_USAGE,
                            "%s: is read by this job and cannot be replaced by it; pass another --out "
                            "or --name",

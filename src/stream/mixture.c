@@ -229,8 +229,8 @@ static qn_status check_type(const chooser *c, const qn_mixture_tensor *t, qn_err
     if (!c->model->has_imatrix) {
         return qn_fail(err, QN_E_UNSUPPORTED,
                        "target %s needs an importance matrix: tensor '%s' would become %s, which comes out useless "
-                       "without one; make one with quern imatrix and pass it with --imatrix, or take "
-                       "Q2_K or a larger type instead",
+                       "without one; make one with quern imatrix and give it to quern pack or quern quantize "
+                       "(--imatrix), or take Q2_K or a larger type instead",
                        c->target->name, t->name, info->name);
     }
     return qn_fail(err, QN_E_UNSUPPORTED,

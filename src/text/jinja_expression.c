@@ -58,6 +58,7 @@ static qn_status parse_name(qn_jparser *p, qn_jnode *node) {
     } words[] = {{"true", QN_JV_BOOL, true},   {"True", QN_JV_BOOL, true},  {"false", QN_JV_BOOL, false},
                  {"False", QN_JV_BOOL, false}, {"none", QN_JV_NONE, false}, {"None", QN_JV_NONE, false}};
     node->name = p->at->text;
+    p->specials |= qn_jspecial_of(node->name);
     for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
         if (qn_text_is(node->name, words[i].name)) {
             node->kind = QN_JN_CONST;

@@ -185,12 +185,23 @@ static qn_status parse_params(qn_jparser *p, qn_jnode *node) {
     return qn_jparse_expect(p, ')', "the end of the parameters");
 }
 
+uint32_t qn_jspecial_of(qn_text name) {
+    return qn_text_is(name, "caller") ? QN_JS_CALLER
+        : qn_text_is(name, "kwargs")  ? QN_JS_KWARGS
+        : qn_text_is(name, "varargs") ? QN_JS_VARARGS
+                                      : 0;
+}
+
 /* A macro's body: a loop around its definition is not around its calls. */
 static qn_status parse_macro_body(qn_jparser *p, const char *const *ends, qn_jnode *node) {
     const uint32_t n_loops = p->n_loops;
+    const uint32_t specials = p->specials;
     p->n_loops = 0;
+    p->specials = 0;
     QN_TRY(parse_block(p, ends, &node->b));
+    node->op = p->specials;
     p->n_loops = n_loops;
+    p->specials |= specials; /* the macro around it reads them too, as Jinja has it */
     p->at++;
     if (p->at->kind == QN_JT_NAME) {
         p->at++; /* {% endmacro name %} */

@@ -167,7 +167,7 @@ typedef enum qn_jnode_kind {
 struct qn_jnode {
     qn_jnode_kind kind;
     uint32_t pos;
-    uint32_t op;
+    uint32_t op; /**< of a MACRO: qn_jspecial, those that its body reads */
     qn_text name;
     qn_jv value;
     qn_jfunction *function; /**< of a FILTER or TEST; NULL when unknown */
@@ -196,13 +196,20 @@ qn_status qn_jinja_fail(const qn_jinja *jinja, const char *where, uint64_t pos, 
 
 enum { QN_JINJA_MAX_NESTING = 200 };
 
+/** Names that a macro must speak of to be given what they hold. */
+typedef enum qn_jspecial { QN_JS_CALLER = 1, QN_JS_KWARGS = 2, QN_JS_VARARGS = 4 } qn_jspecial;
+
 typedef struct qn_jparser {
     qn_jinja *jinja;
     const qn_jtoken *at; /**< the next token */
     uint32_t depth;
-    uint32_t n_loops; /**< loops around the next token, within its macro */
+    uint32_t n_loops;  /**< loops around the next token, within its macro */
+    uint32_t specials; /**< qn_jspecial: those that were read so far in the macro around it */
     qn_error *err;
 } qn_jparser;
+
+/** The special of a name; 0 when it is none. */
+uint32_t qn_jspecial_of(qn_text name);
 
 /** Fails at the next token. */
 qn_status qn_jparse_fail(const qn_jparser *p, qn_status status, const char *fmt, ...) QN_PRINTF(3, 4);

@@ -2,6 +2,7 @@
 /* jinja_render.c: runs the statements of a template: variables in frames, loops, macros, output. */
 #include "text/jinja_parts.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -274,40 +275,71 @@ static qn_status exec_call_block(qn_jrun *run, const qn_jnode *node) {
     return qn_jv_print(run, &text, run->out);
 }
 
-static bool takes(const qn_jnode *node, qn_text name) {
-    for (uint64_t i = 0; i < node->n; i++) {
-        if (node->items[i]->name.len == name.len && memcmp(node->items[i]->name.bytes, name.bytes, name.len) == 0) {
-            return true;
-        }
+/* The index of a parameter; n of them when there is none of that name. */
+static uint64_t find_parameter(const qn_jnode *node, qn_text name) {
+    uint64_t i = 0;
+    while (i < node->n &&
+           (node->items[i]->name.len != name.len || memcmp(node->items[i]->name.bytes, name.bytes, name.len) != 0)) {
+        i++;
     }
-    return false;
+    return i;
 }
 
-/* Named arguments; those that no parameter has become kwargs, `caller` itself. */
-static qn_status bind_named(qn_jrun *run, const qn_jmacro *macro, const qn_jargs *args) {
+/* Whether a macro is given what has this name: when its body reads it, and no parameter is called so. */
+static bool is_given(const qn_jnode *node, qn_text name) {
+    return (node->op & qn_jspecial_of(name)) != 0 && find_parameter(node, name) == node->n;
+}
+
+static qn_status fail_named(const qn_jrun *run, const qn_jnode *node, qn_text name) {
+    const qn_text macro = node->name;
+    return qn_text_is(name, "caller")
+        ? qn_jfail(run, QN_E_FORMAT, "macro '%.*s' is called with a body, and does not call caller()", (int)macro.len,
+                   macro.bytes)
+        : qn_jfail(run, QN_E_FORMAT, "macro '%.*s' takes no keyword argument '%.*s'", (int)macro.len, macro.bytes,
+                   (int)name.len, name.bytes);
+}
+
+/* Named arguments: parameters that have no value yet, the caller, and what the body takes as kwargs. */
+static qn_status bind_named(qn_jrun *run, const qn_jnode *node, const qn_jargs *args) {
+    const bool has_rest = is_given(node, qn_text_of("kwargs"));
     qn_jv rest;
     QN_TRY(qn_jv_dict(run, QN_JV_DICT, &rest));
     for (uint64_t i = 0; i < args->n_named; i++) {
         const qn_jnamed *named = &args->named[i];
-        if (takes(macro->node, named->name) || qn_text_is(named->name, "caller")) {
+        const uint64_t at = find_parameter(node, named->name);
+        const bool is_caller = qn_text_is(named->name, "caller") && is_given(node, named->name);
+        if ((at < node->n && at >= args->n) || is_caller) {
             QN_TRY(qn_jassign(run, run->frame, named->name, &named->value));
-        } else {
+        } else if (has_rest) {
             const qn_jv key = qn_jv_text(named->name.bytes, named->name.len);
             QN_TRY(qn_jdict_set(run, rest.as.dict, &key, &named->value));
+        } else {
+            return fail_named(run, node, named->name);
         }
     }
-    return qn_jassign(run, run->frame, qn_text_of("kwargs"), &rest);
+    return has_rest ? qn_jassign(run, run->frame, qn_text_of("kwargs"), &rest) : QN_OK;
 }
 
-static qn_status bind_parameters(qn_jrun *run, const qn_jmacro *macro, const qn_jargs *args) {
+/* Arguments behind the last parameter, where the body takes any. */
+static qn_status bind_rest(qn_jrun *run, const qn_jnode *node, const qn_jargs *args) {
     qn_jv rest;
-    const qn_jnode *node = macro->node;
+    if (!is_given(node, qn_text_of("varargs"))) {
+        return args->n <= node->n
+            ? QN_OK
+            : qn_jfail(run, QN_E_FORMAT, "macro '%.*s' takes not more than %" PRIu64 " argument(s)",
+                       (int)node->name.len, node->name.bytes, node->n);
+    }
     QN_TRY(qn_jv_list(run, QN_JV_TUPLE, 0, &rest));
     for (uint64_t i = node->n; i < args->n; i++) {
         QN_TRY(qn_jlist_add(run, rest.as.list, &args->items[i]));
     }
-    QN_TRY(qn_jassign(run, run->frame, qn_text_of("varargs"), &rest));
-    QN_TRY(bind_named(run, macro, args));
+    return qn_jassign(run, run->frame, qn_text_of("varargs"), &rest);
+}
+
+static qn_status bind_parameters(qn_jrun *run, const qn_jmacro *macro, const qn_jargs *args) {
+    const qn_jnode *node = macro->node;
+    QN_TRY(bind_named(run, node, args));
+    QN_TRY(bind_rest(run, node, args));
     for (uint64_t i = 0; i < node->n; i++) {
         const qn_jnode *param = node->items[i];
         qn_jv value = {.kind = QN_JV_UNDEFINED, .as.s = param->name};

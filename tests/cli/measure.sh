@@ -57,6 +57,10 @@ LC_ALL=C sed 's/shall/shell/' m-Q4_0.gguf >other.gguf
 try quern kld m-F32.gguf other.gguf --text text.txt
 try quern imatrix m-F32.gguf --text text.txt --ctx 64 -o m.gguf
 try quern imatrix m-F32.gguf --text text.txt --ctx 64 -o nowhere/m.gguf
+try quern imatrix m-F32.gguf --text text.txt --ctx 64 -o m-F32.gguf --force
+try quern imatrix m-F32.gguf --text text.txt --ctx 64 -o ./text.txt --force
+mkdir folder
+try quern imatrix m-F32.gguf --text text.txt --ctx 64 -o folder --force
 try quern imatrix m-F32.gguf -o new.gguf
 try quern imatrix -o new.gguf
 try quern imatrix m-F32.gguf --text text.txt

@@ -21,3 +21,13 @@ try m-Q4_K_M.gguf -p hi --temp x
 try m-Q4_K_M.gguf -p hi --top-p 2
 try m-Q4_K_M.gguf -p hi --stop ""
 try nowhere.gguf -p hi
+try m-Q4_K_M.gguf -p hi --top-k 1.5
+try m-Q4_K_M.gguf -p hi --mirostat 7
+try m-Q4_K_M.gguf -p hi -l 5+1e300
+try m-Q4_K_M.gguf </dev/null
+try m-Q4_K_M.gguf <.
+printf 'What is\0a quern?' | try m-Q4_K_M.gguf
+echo "# without a chat template"
+LC_ALL=C sed 's/tokenizer\.chat_template/tokenizer.chat_tumplate/' m-Q4_K_M.gguf >base.gguf
+try base.gguf -p "What is a quern?" --temp 0 -n 4
+try base.gguf -p "What is a quern?" --temp 0 -n 4 -q

@@ -48,6 +48,7 @@ static const schema_case cases[] = {
     {"{'minimum':18,'type':'number','maximum':120}", {"18", "18.5", "119.9", "120"}, {"17", "17.9", "120.1", "121"}},
     {"{'enum':['a','b\\\"c',3,null,{'k':[1]}]}", {"'a'", "'b\\\"c'", "3", "null", "{'k':[1]}"}, {"'b'", "4", "a"}},
     {"{'type':'string','enum':['a',1]}", {"'a'"}, {"1"}},
+    {"{'enum':[0.1,2.0,1e22,{'a':[0.3]}]}", {"0.1", "2.0", "1e22", "{'a':[0.3]}"}, {"0.10", "2", "0.3"}},
     {"{'const':'\xC3\xA9\\n'}", {"'\xC3\xA9\\n'"}, {"'e'"}},
     {"{'type':'object'}", {"{}", "{'a': {'b': 1}}", "{ }", "{\n  'a': 1\n}"}, {"[]", "{1:2}", "{   }"}},
     {"{'type':'object','properties':{'a':{'type':'integer'},'b':{'type':'string'}},'required':['a','b']}",
@@ -111,6 +112,7 @@ static const schema_case cases[] = {
     {"{'allOf':[{'enum':[1,2,3]},{'enum':[2,3,4]}]}", {"2", "3"}, {"1", "4"}},
     {"{'$ref':'#/$defs/x','$defs':{'x':{'type':'integer'}}}", {"3"}, {"'a'"}},
     {"{'$defs':{'a~b/c':{'type':'null'}},'$ref':'#/$defs/a~0b~1c'}", {"null"}, {"1"}},
+    {"{'$defs':{'%1':{'type':'null'}},'$ref':'#/%24defs/%251'}", {"null"}, {"1"}},
     {"{'type':'object','properties':{'v':{'type':'integer'},'next':{'anyOf':[{'$ref':'#'},{'type':'null'}]}}"
      ",'required':['v','next']}",
      {"{'v':1,'next':null}", "{'v':1,'next':{'v':2,'next':null}}"},
@@ -231,6 +233,7 @@ static const error_case errors[] = {
     {"{'anyOf':[]}", "'anyOf' is no list", QN_E_FORMAT},
     {"{'anyOf':[{'type':'integer'},{'contains':{}}]}", "#/anyOf/1: the keyword 'contains'", QN_E_UNSUPPORTED},
     {"{'$ref':'#/$defs/x'}", "there is no #/$defs/x", QN_E_FORMAT},
+    {"{'$ref':'#/%1'}", "there is no #/%1", QN_E_FORMAT},
     {"{'$ref':'other.json'}", "another document", QN_E_UNSUPPORTED},
     {"{'$ref':3}", "'$ref' is no text", QN_E_FORMAT},
     {"{'allOf':[{'type':'string'},{'type':'null'}]}", "nothing in common", QN_E_FORMAT},

@@ -75,6 +75,8 @@ static void test_filters(void **state) {
     s = everything();
     s.typical_p = 0.3F; /* the entropy is 1.6 nats: shares of 0.15 and 0.25 are the nearest to e^-1.6 */
     check_kept(&s, "00010100");
+    s.typical_p = 0; /* the nearest of all is left */
+    check_kept(&s, "00000100");
     s = everything();
     s.top_k = 1;
     check_kept(&s, "01000000");
