@@ -59,7 +59,7 @@ uint64_t qn_available_bytes(void) {
     const uint64_t system = number_in("/proc/meminfo", "MemAvailable:", 0) * 1024;
     const uint64_t limit = number_in("/sys/fs/cgroup/memory.max", "", UINT64_MAX); /* the group's own, in containers */
     const uint64_t used = limit == UINT64_MAX ? 0 : number_in("/sys/fs/cgroup/memory.stat", "anon ", 0);
-    const uint64_t left = limit > used ? limit - used : 0;
+    const uint64_t left = limit > used ? limit - used : 1; /* 0 would say that it is unknown */
     return system < left ? system : left;
 }
 

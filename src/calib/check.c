@@ -470,8 +470,9 @@ qn_status qn_check_accept(void *user, const qn_candidate *candidate, qn_job *job
     free(t.logits);
     qn_sequence_free(t.sequence);
     qn_engine_free(t.engine);
-    /* A model that is not run says nothing of the file; one that is, and does not load from the file, does. */
-    const bool is_beside = why->status != QN_OK || status == QN_E_UNSUPPORTED;
+    /* A model that is not run says nothing of the file, nor does a lack of memory; one that is, and does not load from
+       the file, does. */
+    const bool is_beside = why->status != QN_OK || status == QN_E_UNSUPPORTED || status == QN_E_NOMEM;
     if (is_beside && !c->is_required && status != QN_E_INTERRUPTED) {
         put_note(verdict, "not checked", err->message);
         status = QN_OK;

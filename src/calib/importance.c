@@ -64,17 +64,17 @@ static qn_status add_entry(qn_importance *im, const char *name, uint64_t n_matri
         im->entries = entries;
         im->cap = cap;
     }
-    qn_importance_entry *e = &im->entries[im->n++]; /* counted at once: clear() frees what there is of it */
+    qn_importance_entry *e = &im->entries[im->n];
     *e = (qn_importance_entry){.name = qn_arena_string(im->arena, name), .n_cols = n_cols, .n_matrices = n_matrices};
     e->source = source == NULL ? NULL : qn_arena_string(im->arena, source);
     e->sums = qn_new_array(n_values, sizeof *e->sums);
     e->counts = qn_new_array(n_matrices, sizeof *e->counts);
     if (e->name == NULL || e->sums == NULL || e->counts == NULL || (source != NULL && e->source == NULL)) {
-        im->n--;
         free(e->sums);
         free(e->counts);
         return qn_fail_nomem(err, "an importance matrix", (size_t)n_values * sizeof *e->sums);
     }
+    im->n++;
     *out = e;
     return QN_OK;
 }
@@ -289,6 +289,10 @@ static int compare_sums(const void *a, const void *b) {
     return strcmp(((const qn_imatrix_sums *)a)->name, ((const qn_imatrix_sums *)b)->name);
 }
 
+uint64_t qn_importance_chunks(const qn_importance *im, uint64_t chunk_size) {
+    return (uint64_t)fmin(ceil(im->n_tokens / (double)chunk_size), 0x1p53);
+}
+
 qn_status qn_importance_write(const qn_importance *im, const char *path, const qn_imatrix_facts *facts, qn_error *err) {
     qn_imatrix_facts all = *facts;
     qn_imatrix_sums *sums = qn_new_array(im->n, sizeof *sums);
@@ -302,7 +306,7 @@ qn_status qn_importance_write(const qn_importance *im, const char *path, const q
     qsort(sums, im->n, sizeof *sums, compare_sums);
     all.datasets = im->datasets;
     all.n_datasets = im->n_datasets;
-    all.n_chunks = (uint64_t)ceil(im->n_tokens / (double)facts->chunk_size);
+    all.n_chunks = qn_importance_chunks(im, facts->chunk_size);
     const qn_status status = qn_imatrix_write(path, &all, sums, im->n, err);
     free(sums);
     return status;

@@ -67,6 +67,9 @@ QN_NODISCARD qn_status qn_importance_merge(qn_importance *im, const qn_imatrix *
 /** The first entry that came from a file and that the model has not shown, outside of the output matrix; or NULL. */
 const qn_importance_entry *qn_importance_stranger(const qn_importance *im);
 
+/** Chunks of a size that all tokens make; a last one may be short. Files that lie of their tokens end at 2^53. */
+uint64_t qn_importance_chunks(const qn_importance *im, uint64_t chunk_size);
+
 /**
  * Writes all sums but those of chunks in work.
  * @param facts its data sets, chunks are filled in here

@@ -284,7 +284,7 @@ static qn_status run_text(run *r, qn_measured_text *read, qn_error *err) {
 static void fill_result(const run *r, qn_importance_result *out) {
     out->n_resumed = r->n_resumed;
     out->chunk_size = r->chunk_size;
-    out->n_chunks = (uint64_t)((r->sums.n_tokens + (double)r->chunk_size - 1) / (double)r->chunk_size);
+    out->n_chunks = qn_importance_chunks(&r->sums, r->chunk_size);
     for (uint64_t i = 0; i < r->sums.n; i++) {
         const qn_importance_entry *e = &r->sums.entries[i];
         uint64_t n_unseen = 0;

@@ -113,6 +113,20 @@ static void put_bos(const qn_reader *reader, qn_chunks *c) {
     }
 }
 
+/* A vocabulary may be longer than the embedding; the last token of a chunk is looked up in logits and never run. */
+static qn_status check_ids(const qn_reader *reader, const qn_ids *ids, qn_error *err) {
+    const uint64_t n_vocab = qn_engine_n_vocab(reader->engine);
+    for (size_t i = 0; i < ids->n; i++) {
+        if (ids->items[i] < 0 || (uint64_t)ids->items[i] >= n_vocab) {
+            return qn_fail(err, QN_E_FORMAT,
+                           "%s: its vocabulary gives the text a token %" PRId32 ", and its embedding has %" PRIu64
+                           " tokens: the file is damaged, or put together of two models",
+                           reader->path, ids->items[i], n_vocab);
+        }
+    }
+    return QN_OK;
+}
+
 qn_status qn_chunks_read(const qn_reader *reader, const qn_measure_text *text, uint64_t n_ctx, qn_wanted wanted,
                          qn_chunks *out, qn_error *err) {
     const uint64_t n_batch = batch_of(text);
@@ -140,7 +154,7 @@ qn_status qn_chunks_read(const qn_reader *reader, const qn_measure_text *text, u
     out->max_rows = room < MIN_ROWS ? MIN_ROWS : room;
     out->max_rows = out->max_rows < most ? out->max_rows : most;
     put_bos(reader, out);
-    return QN_OK;
+    return check_ids(reader, &out->ids, err);
 }
 
 void qn_chunks_clear(qn_chunks *chunks) {

@@ -31,8 +31,8 @@ typedef struct qn_engine_memory {
     uint64_t weights;          /**< matrices in their types, mapped but for what is encoded */
     uint64_t weights_resident; /**< of them in memory now */
     uint64_t encoded;          /**< weights in memory of the provider's own: 0 for a mapped file */
+    uint64_t as_f16;           /**< what the weights would take in F16 */
     uint64_t adapters;         /**< factors of adapters, in float32 */
-    uint64_t as_f16;           /**< what they would take in F16 */
     uint64_t vectors;          /**< norms, biases and rope factors in float32 */
     uint64_t kv;      /**< keys and values of all sequences that there are; the system gives pages as they fill */
     uint64_t compute; /**< activations of a batch and the back end's scratch */

@@ -292,6 +292,7 @@ static qn_status read_mixture(reader *r, const traits *t, qn_graph *g, qn_error 
     QN_TRY(read_count(r, "expert_shared_count", 0, MAX_EXPERTS, false, &n_shared, err));
     m->n_ff_shared = n_shared * m->n_ff;
     QN_TRY(read_count(r, "expert_shared_feed_forward_length", 0, MAX_SIZE, false, &m->n_ff_shared, err));
+    m->n_ff_shared = t->shared == QN_SHARED_NONE ? 0 : m->n_ff_shared; /* no tensor would hold it to account */
     m->shared = m->n_ff_shared > 0 ? t->shared : QN_SHARED_NONE;
     return read_gating(r, t, m, err);
 }

@@ -50,9 +50,15 @@ static uint64_t layer_of(const char *name) {
     return sscanf(name, "blk.%5" SCNu64 ".%n", &layer, &end) == 1 && end > 0 && layer < MAX_LAYERS ? layer : MAX_LAYERS;
 }
 
+/* All else is read when it is found; so are biases of experts, which have more than one row. */
+static bool is_matrix(const qn_model_tensor *t) {
+    const size_t n = strlen(t->name);
+    return qn_shape_rows(&t->shape) > 1 && n > 7 && strcmp(t->name + n - 7, ".weight") == 0;
+}
+
 static uint64_t part_of(const recipe_weights *w, const qn_model_tensor *t) {
     const uint64_t layer = layer_of(t->name);
-    if (!w->by_layer || qn_shape_rows(&t->shape) == 1) {
+    if (!w->by_layer || !is_matrix(t)) {
         return RESIDENT;
     }
     if (layer < MAX_LAYERS) {

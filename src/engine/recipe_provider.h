@@ -16,8 +16,8 @@ typedef struct qn_recipe_provider_options {
 
 /**
  * Makes a provider of a model. What its files have in the type that is wanted is mapped; all else is encoded on the
- * job's threads: at once, with progress under the stage "Encode", or part by part as the engine enters them. Vectors,
- * and matrices that belong to no layer (but embedding and output), are always there.
+ * job's threads: at once, with progress under the stage "Encode", or part by part as the engine enters them. Vectors
+ * and biases, and matrices that belong to no layer (but embedding and output), are always there.
  * @param model outlives the provider; borrowed
  * @param job   outlives the provider; NULL: a job of its own
  * @param out   closed by the engine that takes it

@@ -132,7 +132,7 @@ static qn_status find_values(finder *f, const char *name, uint64_t n_rows, uint6
     QN_TRY(check_shape(f, name, &shape, n_rows, n, err));
     float *values = qn_arena_array(f->weights->arena, n_rows * n, sizeof *values);
     if (values == NULL) {
-        return qn_fail_nomem(err, name, (size_t)n * sizeof *values);
+        return qn_fail_nomem(err, name, (size_t)(n_rows * n) * sizeof *values);
     }
     const qn_status status = qn_decode_rows(QN_CPU_SCALAR, type, bytes, n_rows, n, values, err);
     if (status != QN_OK) {

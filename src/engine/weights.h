@@ -62,7 +62,7 @@ typedef struct qn_provider {
     qn_status (*find)(void *self, const char *name, qn_shape *shape, qn_dtype *type, const void **bytes, qn_error *err);
     /**
      * Where only one part is in memory at a time: the addresses that find() gave for a part's matrices hold their
-     * bytes from when it is entered until another is. NULL: all are always there. Vectors always are.
+     * bytes from when it is entered until another is. NULL: all are always there. Biases and norms always are.
      * @param layer of QN_PART_LAYER
      */
     qn_status (*enter)(void *self, qn_part part, uint64_t layer, qn_error *err);

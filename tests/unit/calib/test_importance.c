@@ -234,6 +234,19 @@ static int end_all(void **state) {
     return 0;
 }
 
+static void chunks_of_all_tokens(void **state) {
+    static const struct {
+        double n_tokens;
+        uint64_t chunk_size, n;
+    } rows[] = {
+        {0, 512, 0}, {512, 512, 1}, {513, 512, 2}, {3e38, 1, UINT64_C(1) << 53}, {3e38, UINT64_MAX, UINT64_C(1) << 53}};
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        const qn_importance im = {.n_tokens = rows[i].n_tokens};
+        assert_int_equal(qn_importance_chunks(&im, rows[i].chunk_size), rows[i].n);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(sums_are_added_when_chunks_are_done),
@@ -242,6 +255,7 @@ int main(void) {
         cmocka_unit_test(legacy_files_are_added_up),
         cmocka_unit_test(what_does_not_fit_is_refused),
         cmocka_unit_test(inputs_must_be_finite),
+        cmocka_unit_test(chunks_of_all_tokens),
     };
     return cmocka_run_group_tests(tests, begin_all, end_all);
 }

@@ -126,6 +126,35 @@ static void perplexity_is_that_of_single_chunks(void **state) {
     qn_job_free(job);
 }
 
+/* The embedding keeps as many rows as there are lower ids. */
+static void cut_embedding(qn_model *m, void *user) {
+    const uint64_t n_rows = *(const uint64_t *)user;
+    for (uint64_t i = 0; i < m->n_tensors; i++) {
+        qn_model_tensor *t = &m->tensors[i];
+        if (strcmp(t->name, "token_embd.weight") == 0 || strcmp(t->name, "output.weight") == 0) {
+            t->recipe = qn_recipe_slice(m->arena, t->recipe, 0, n_rows);
+            t->shape.dims[0] = n_rows;
+        }
+    }
+}
+
+/* Also the last token of a chunk, which is only looked up in logits, must be one of the embedding's. */
+static void tokens_beyond_the_embedding_are_refused(void **state) {
+    uint64_t n_rows = 300;
+    const qn_measure_text text = text_of(0);
+    engine_case cut;
+    qn_job *job = new_job();
+    qn_perplexity_result r;
+    qn_error err;
+    (void)state;
+    begin_case(&cut, family_named("llama"), QN_F32, cut_embedding, &n_rows);
+    assert_status(&err, qn_measure_perplexity(&(qn_measure_model){.path = cut.gguf}, &text, job, &r, &err),
+                  QN_E_FORMAT);
+    assert_message_has(&err, "its embedding has 300 tokens");
+    end_case(&cut);
+    qn_job_free(job);
+}
+
 static void divergence_has_both_perplexities(void **state) {
     const qn_measure_text text = text_of(0);
     qn_job *job = new_job();
@@ -373,6 +402,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(pieces_cover_what_is_wanted),
         cmocka_unit_test(perplexity_is_that_of_single_chunks),
+        cmocka_unit_test(tokens_beyond_the_embedding_are_refused),
         cmocka_unit_test(divergence_has_both_perplexities),
         cmocka_unit_test(every_token_counts),
         cmocka_unit_test(experts_count_their_own_tokens),

@@ -55,6 +55,37 @@ static void test_families(void **state) {
     }
 }
 
+/* Biases of experts have a row each, and are read before any layer is entered. */
+static void test_biases_of_many_rows(void **state) {
+    engine_case c;
+    const void *bytes[2] = {NULL, NULL};
+    qn_provider providers[2];
+    qn_shape shape;
+    qn_dtype type = QN_F16;
+    qn_error err;
+    (void)state;
+    begin_case(&c, family_named("llama"), QN_F32, NULL, NULL);
+    qn_model *model = open_model(&(qn_model_request){.dir = c.root});
+    for (uint64_t i = 0; i < model->n_tensors; i++) {
+        if (strcmp(model->tensors[i].name, "blk.1.attn_q.weight") == 0) { /* its rows are permuted: it is encoded */
+            model->tensors[i].name = "blk.1.ffn_up_exps.bias";
+        }
+    }
+    for (int by_layer = 0; by_layer < 2; by_layer++) {
+        providers[by_layer] = open_recipes(model, "F32", by_layer == 1);
+        const qn_provider *p = &providers[by_layer];
+        assert_ok(&err, p->find(p->self, "blk.1.ffn_up_exps.bias", &shape, &type, &bytes[by_layer], &err));
+        assert_non_null(bytes[by_layer]);
+    }
+    assert_int_equal(type, QN_F32);
+    assert_true(qn_shape_rows(&shape) > 1);
+    assert_memory_equal(bytes[0], bytes[1], qn_shape_rows(&shape) * qn_shape_cols(&shape) * sizeof(float));
+    providers[0].close(providers[0].self);
+    providers[1].close(providers[1].self);
+    qn_model_close(model);
+    end_case(&c);
+}
+
 /** The sample, packed with its run's best checkpoint into a folder. */
 static void pack_sample(const char *types, const char *out) {
     const qn_pack_options options = {.base = QN_SAMPLES_DIR "/miller-base",
@@ -224,8 +255,9 @@ static void test_refusals(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_families), cmocka_unit_test(test_packed_bytes), cmocka_unit_test(test_memory),
-        cmocka_unit_test(test_events),   cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_families),     cmocka_unit_test(test_biases_of_many_rows),
+        cmocka_unit_test(test_packed_bytes), cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_events),       cmocka_unit_test(test_refusals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
