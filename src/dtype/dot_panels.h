@@ -127,10 +127,9 @@ DOT_INLINE quad_products add_products(code_size size, quad_products sum, bool is
     return _mm256_dpbusd_epi32(before, codes, x);
 }
 
-/* factor is NULL for 1. */
-DOT_INLINE __m256i add_scaled(__m256i sum, quad_products products, const uint32_t *factor) {
-    return _mm256_add_epi32(
-        sum, factor == NULL ? products : _mm256_mullo_epi32(products, _mm256_srai_epi32(load_256(factor), 16)));
+/* factor has each scale twice, in 16 bits. */
+DOT_INLINE __m256i add_scaled(__m256i sum, quad_products products, __m256i factor, bool is_scaled) {
+    return _mm256_add_epi32(sum, is_scaled ? _mm256_mullo_epi32(products, _mm256_srai_epi32(factor, 16)) : products);
 }
 
 #else
@@ -147,21 +146,21 @@ DOT_INLINE quad_products add_products(code_size size, quad_products sum, bool is
     return is_first ? pairs : _mm256_add_epi16(sum, pairs);
 }
 
-/* factor is NULL for 1. */
-DOT_INLINE __m256i add_scaled(__m256i sum, quad_products products, const uint32_t *factor) {
-    const __m256i pairs = factor == NULL ? _mm256_set1_epi16(1) : load_256(factor);
-    return _mm256_add_epi32(sum, _mm256_madd_epi16(products, pairs));
+/* factor has each scale twice, in 16 bits; ones where products are not scaled. */
+DOT_INLINE __m256i add_scaled(__m256i sum, quad_products products, __m256i factor, bool is_scaled) {
+    (void)is_scaled;
+    return _mm256_add_epi32(sum, _mm256_madd_epi16(products, factor));
 }
 
 #endif
 
 /*
- * Adds n_quads quads to sums, times factor, [PANEL_ROWS] or NULL. The loops have constant bounds and are unrolled; sums
- * live in registers.
+ * Adds n_quads quads to sums, times factor[half]. The loops have constant bounds and are unrolled; sums live in
+ * registers.
  */
 DOT_INLINE void add_quads(code_size size, unsigned n, unsigned n_quads, const uint32_t (*codes)[PANEL_ROWS],
-                          const unsigned char *const x[PANEL_VECTORS], size_t offset, const uint32_t *factor,
-                          __m256i sums[PANEL_VECTORS][2]) {
+                          const unsigned char *const x[PANEL_VECTORS], size_t offset, const __m256i factor[2],
+                          bool is_scaled, __m256i sums[PANEL_VECTORS][2]) {
     quad_products products[PANEL_VECTORS][2];
 #pragma GCC unroll 8
     for (unsigned q = 0; q < n_quads; q++) {
@@ -178,8 +177,8 @@ DOT_INLINE void add_quads(code_size size, unsigned n, unsigned n_quads, const ui
     }
 #pragma GCC unroll 3
     for (unsigned v = 0; v < n; v++) {
-        sums[v][0] = add_scaled(sums[v][0], products[v][0], factor);
-        sums[v][1] = add_scaled(sums[v][1], products[v][1], factor == NULL ? NULL : factor + 8);
+        sums[v][0] = add_scaled(sums[v][0], products[v][0], factor[0], is_scaled);
+        sums[v][1] = add_scaled(sums[v][1], products[v][1], factor[1], is_scaled);
         FINISH(sums[v][0]);
         FINISH(sums[v][1]);
     }
@@ -206,9 +205,10 @@ DOT_INLINE void add_block_k(code_size size, unsigned n, const panel_k *p, const 
         sums[v][0] = sums[v][1] = _mm256_setzero_si256();
     }
     for (unsigned g = 0; g < 16; g++) {
+        const __m256i factor[2] = {load_256(p->scale[g]), load_256(p->scale[g] + 8)};
 #pragma GCC unroll 4
         for (unsigned q = 0; q < 4; q += step) {
-            add_quads(size, n, step, p->codes + 4 * g + q, x, block * DOT_BLOCK + 16 * g + 4 * q, p->scale[g], sums);
+            add_quads(size, n, step, p->codes + 4 * g + q, x, block * DOT_BLOCK + 16 * g + 4 * q, factor, true, sums);
         }
     }
     for (unsigned v = 0; v < n; v++) {
@@ -229,6 +229,7 @@ DOT_INLINE void add_block_32(code_size size, unsigned n, const panel_32 *p, unsi
                              const unsigned char *const x[PANEL_VECTORS], const qn_planes *planes, uint64_t block,
                              float acc[PANEL_VECTORS][PANEL_ROWS]) {
     const unsigned step = QUADS_OF(size, 8U);
+    const __m256i ones[2] = {_mm256_set1_epi16(1), _mm256_set1_epi16(1)};
     for (unsigned g = 0; g < n_groups; g++) {
         __m256i sums[PANEL_VECTORS][2];
         for (unsigned v = 0; v < n; v++) {
@@ -236,7 +237,7 @@ DOT_INLINE void add_block_32(code_size size, unsigned n, const panel_32 *p, unsi
         }
 #pragma GCC unroll 8
         for (unsigned q = 0; q < 8; q += step) {
-            add_quads(size, n, step, p->codes + 8 * g + q, x, block * DOT_BLOCK + 32 * g + 4 * q, NULL, sums);
+            add_quads(size, n, step, p->codes + 8 * g + q, x, block * DOT_BLOCK + 32 * g + 4 * q, ones, false, sums);
         }
 #pragma GCC unroll 3
         for (unsigned v = 0; v < n; v++) {
