@@ -5,8 +5,8 @@
  *     products [--level 0|1|2|3] [--vectors N] [TYPE...]
  *
  * A line a type: for 1, 8 and 64 vectors (or N) gigaflops, and for one vector gigabytes of weights a second. Weights
- * are 64 MiB of random blocks with small scales: more than a cache holds. The first line is what memory gives a loop that
- * only reads.
+ * are 64 MiB of random blocks with small scales: more than a cache holds. The first line is what memory gives a loop
+ * that only reads.
  */
 #include "dtype/codec.h"
 #include "dtype/matmul.h"
