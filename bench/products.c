@@ -2,10 +2,11 @@
 /*
  * products.c: how fast packed rows meet activations, one thread.
  *
- *     products [--level 0|1|2] [--vectors N] [TYPE...]
+ *     products [--level 0|1|2|3] [--vectors N] [TYPE...]
  *
  * A line a type: for 1, 8 and 64 vectors (or N) gigaflops, and for one vector gigabytes of weights a second. Weights
- * are 64 MiB of random blocks with small scales: more than a cache holds.
+ * are 64 MiB of random blocks with small scales: more than a cache holds. The first line is what memory gives a loop
+ * that only reads.
  */
 #include "dtype/codec.h"
 #include "dtype/matmul.h"
@@ -49,6 +50,32 @@ static float bell_value(uint32_t *state) {
         sum += (float)(*state >> 8) * 0x1p-24F - 0.5F;
     }
     return sum;
+}
+
+/* What memory gives one thread that only reads, eight places in turn: the bound of products with one vector. */
+static int measure_memory(void) {
+    enum { N_WORDS = 1 << 25, N_SUMS = 8 };
+    uint64_t *words = malloc(N_WORDS * sizeof *words);
+    uint64_t sums[N_SUMS] = {0};
+    double best = 1e9;
+    if (words == NULL) {
+        return 1;
+    }
+    memset(words, 1, N_WORDS * sizeof *words);
+    for (int i = 0; i < 8; i++) {
+        const double start = now_s();
+        for (size_t k = 0; k < N_WORDS / N_SUMS; k++) {
+            for (size_t j = 0; j < N_SUMS; j++) {
+                sums[j] += words[j * (N_WORDS / N_SUMS) + k];
+            }
+        }
+        const double time = now_s() - start;
+        best = time < best ? time : best;
+    }
+    printf("memory   %.1f GB/s read (%llu)\n", 1e-9 * N_WORDS * sizeof *words / best,
+           (unsigned long long)(sums[0] ^ sums[1] ^ sums[2] ^ sums[3] ^ sums[4] ^ sums[5] ^ sums[6] ^ sums[7]));
+    free(words);
+    return 0;
 }
 
 static int measure(qn_cpu_level level, qn_dtype type, const uint64_t *counts, int n_counts) {
@@ -99,6 +126,9 @@ int main(int argc, char **argv) {
     int n_counts = 3;
     int n_types = 0;
     qn_cpu_level level = qn_cpu_detect();
+    if (measure_memory() != 0) {
+        return 1;
+    }
     for (int i = 1; i < argc; i++) {
         qn_dtype type;
         if (strcmp(argv[i], "--level") == 0 && i + 1 < argc) {

@@ -100,6 +100,7 @@ function(qn_add_c_bench)
     set_target_properties(bench_quantize PROPERTIES
         OUTPUT_NAME quantize RUNTIME_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}/bench")
     add_executable(bench_products "${folder}/products.c")
+    target_compile_options(bench_products PRIVATE -O3)
     target_link_libraries(bench_products PRIVATE quern_static)
     set_target_properties(bench_products PROPERTIES
         OUTPUT_NAME products RUNTIME_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}/bench")

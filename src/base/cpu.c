@@ -24,7 +24,7 @@ qn_cpu_level qn_cpu_detect(void) {
     }
     if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
         __builtin_cpu_supports("avx512vl")) {
-        return QN_CPU_AVX512;
+        return __builtin_cpu_supports("avx512vnni") ? QN_CPU_VNNI : QN_CPU_AVX512;
     }
     return QN_CPU_AVX2;
 }

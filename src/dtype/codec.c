@@ -50,7 +50,7 @@ static const level_kernels *kernels_of(qn_cpu_level level) {
 #if defined(__x86_64__)
     static const level_kernels avx2 = KERNELS_OF(avx2);
     static const level_kernels avx512 = KERNELS_OF(avx512);
-    if (level == QN_CPU_AVX512) {
+    if (level >= QN_CPU_AVX512) {
         return &avx512;
     }
     if (level == QN_CPU_AVX2) {

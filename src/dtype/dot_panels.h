@@ -112,18 +112,56 @@ static void fill_panel_32(const qn_dot_task *task, uint64_t r, uint64_t byte, un
     }
 }
 
+#if defined(__AVX512VNNI__)
+
+#define QUADS_OF(size, most) (most)
+
+typedef __m256i quad_products;
+
+/* A quad of each row, added in 32 bits. */
+DOT_INLINE quad_products add_products(code_size size, quad_products sum, bool is_first, __m256i codes, __m256i x) {
+    const __m256i before = is_first ? _mm256_setzero_si256() : sum;
+    if (size == CODES_SIGNED) {
+        return _mm256_dpbusd_epi32(before, _mm256_abs_epi8(codes), _mm256_sign_epi8(x, codes));
+    }
+    return _mm256_dpbusd_epi32(before, codes, x);
+}
+
+/* factor has each scale twice, in 16 bits. */
+DOT_INLINE __m256i add_scaled(__m256i sum, quad_products products, __m256i factor, bool is_scaled) {
+    return _mm256_add_epi32(sum, is_scaled ? _mm256_mullo_epi32(products, _mm256_srai_epi32(factor, 16)) : products);
+}
+
+#else
+
 /* How many quads of columns may be added up in 16 bits, of a group of 4 quads or 8. */
 #define QUADS_OF(size, most) \
     ((size) == CODES_4_BIT ? (most) : (size) == CODES_5_BIT ? 4U : (size) == CODES_6_BIT ? 2U : 1U)
 
+typedef __m256i quad_products;
+
+/* A quad of each row as two sums of pairs, added in 16 bits. */
+DOT_INLINE quad_products add_products(code_size size, quad_products sum, bool is_first, __m256i codes, __m256i x) {
+    const __m256i pairs = pairs_of(size, codes, x);
+    return is_first ? pairs : _mm256_add_epi16(sum, pairs);
+}
+
+/* factor has each scale twice, in 16 bits; ones where products are not scaled. */
+DOT_INLINE __m256i add_scaled(__m256i sum, quad_products products, __m256i factor, bool is_scaled) {
+    (void)is_scaled;
+    return _mm256_add_epi32(sum, _mm256_madd_epi16(products, factor));
+}
+
+#endif
+
 /*
- * Adds n_quads quads to sums: products in 16 bits, times factor[half] as pairs, in 32 bits. The loops have constant
- * bounds and are unrolled; sums live in registers.
+ * Adds n_quads quads to sums, times factor[half]. The loops have constant bounds and are unrolled; sums live in
+ * registers.
  */
 DOT_INLINE void add_quads(code_size size, unsigned n, unsigned n_quads, const uint32_t (*codes)[PANEL_ROWS],
                           const unsigned char *const x[PANEL_VECTORS], size_t offset, const __m256i factor[2],
-                          __m256i sums[PANEL_VECTORS][2]) {
-    __m256i products[PANEL_VECTORS][2];
+                          bool is_scaled, __m256i sums[PANEL_VECTORS][2]) {
+    quad_products products[PANEL_VECTORS][2];
 #pragma GCC unroll 8
     for (unsigned q = 0; q < n_quads; q++) {
         const __m256i low = load_256(codes[q]);
@@ -133,16 +171,14 @@ DOT_INLINE void add_quads(code_size size, unsigned n, unsigned n_quads, const ui
             int32_t four;
             memcpy(&four, x[v] + offset + (size_t)4 * q, sizeof four);
             const __m256i values = _mm256_set1_epi32(four);
-            const __m256i a = pairs_of(size, low, values);
-            const __m256i b = pairs_of(size, high, values);
-            products[v][0] = q == 0 ? a : _mm256_add_epi16(products[v][0], a);
-            products[v][1] = q == 0 ? b : _mm256_add_epi16(products[v][1], b);
+            products[v][0] = add_products(size, products[v][0], q == 0, low, values);
+            products[v][1] = add_products(size, products[v][1], q == 0, high, values);
         }
     }
 #pragma GCC unroll 3
     for (unsigned v = 0; v < n; v++) {
-        sums[v][0] = _mm256_add_epi32(sums[v][0], _mm256_madd_epi16(products[v][0], factor[0]));
-        sums[v][1] = _mm256_add_epi32(sums[v][1], _mm256_madd_epi16(products[v][1], factor[1]));
+        sums[v][0] = add_scaled(sums[v][0], products[v][0], factor[0], is_scaled);
+        sums[v][1] = add_scaled(sums[v][1], products[v][1], factor[1], is_scaled);
         FINISH(sums[v][0]);
         FINISH(sums[v][1]);
     }
@@ -172,7 +208,7 @@ DOT_INLINE void add_block_k(code_size size, unsigned n, const panel_k *p, const 
         const __m256i factor[2] = {load_256(p->scale[g]), load_256(p->scale[g] + 8)};
 #pragma GCC unroll 4
         for (unsigned q = 0; q < 4; q += step) {
-            add_quads(size, n, step, p->codes + 4 * g + q, x, block * DOT_BLOCK + 16 * g + 4 * q, factor, sums);
+            add_quads(size, n, step, p->codes + 4 * g + q, x, block * DOT_BLOCK + 16 * g + 4 * q, factor, true, sums);
         }
     }
     for (unsigned v = 0; v < n; v++) {
@@ -201,7 +237,7 @@ DOT_INLINE void add_block_32(code_size size, unsigned n, const panel_32 *p, unsi
         }
 #pragma GCC unroll 8
         for (unsigned q = 0; q < 8; q += step) {
-            add_quads(size, n, step, p->codes + 8 * g + q, x, block * DOT_BLOCK + 32 * g + 4 * q, ones, sums);
+            add_quads(size, n, step, p->codes + 8 * g + q, x, block * DOT_BLOCK + 32 * g + 4 * q, ones, false, sums);
         }
 #pragma GCC unroll 3
         for (unsigned v = 0; v < n; v++) {

@@ -11,10 +11,14 @@ extern const qn_dot_kernels qn_dot_kernels_baseline;
 #if defined(__x86_64__)
 extern const qn_dot_kernels qn_dot_kernels_avx2;
 extern const qn_dot_kernels qn_dot_kernels_avx512;
+extern const qn_dot_kernels qn_dot_kernels_vnni;
 #endif
 
 static const qn_dot_kernels *kernels_of(qn_cpu_level level) {
 #if defined(__x86_64__)
+    if (level == QN_CPU_VNNI) {
+        return &qn_dot_kernels_vnni;
+    }
     if (level == QN_CPU_AVX512) {
         return &qn_dot_kernels_avx512;
     }

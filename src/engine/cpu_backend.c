@@ -361,7 +361,7 @@ static void free_backend(qn_backend *self) {
 
 static const qn_cpu_kernels *kernels_of(qn_cpu_level level) {
 #if defined(__x86_64__)
-    if (level == QN_CPU_AVX512) {
+    if (level >= QN_CPU_AVX512) {
         return &qn_cpu_kernels_avx512;
     }
     if (level == QN_CPU_AVX2) {
