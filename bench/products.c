@@ -12,6 +12,7 @@
 #include "dtype/matmul.h"
 
 #include <math.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -78,43 +79,64 @@ static int measure_memory(void) {
     return 0;
 }
 
-static int measure(qn_cpu_level level, qn_dtype type, const uint64_t *counts, int n_counts) {
-    uint64_t row_bytes = 0;
-    qn_error err;
-    if (qn_row_size(type, N_COLS, &row_bytes, &err) != QN_OK) {
-        return 1;
-    }
-    const uint64_t most_rows = (64U << 20) / row_bytes;
-    unsigned char *weights = malloc((size_t)(most_rows * row_bytes));
-    float *values = malloc(sizeof(float) * MAX_VECTORS * N_COLS);
-    void *x = aligned_alloc(64, (size_t)(MAX_VECTORS * qn_activation_bytes(type, N_COLS)));
-    float *dst = malloc(sizeof(float) * MAX_VECTORS * most_rows);
-    if (weights == NULL || values == NULL || x == NULL || dst == NULL) {
-        return 1;
-    }
-    for (uint64_t i = 0; i < most_rows * row_bytes; i++) {
-        weights[i] = (unsigned char)(((i * 2654435761U) >> 24 & 0x3B) | 0x20U); /* no scale is denormal */
-    }
+/* What is multiplied: rows of weights whose bytes mean something, and vectors of values. */
+typedef struct operands {
+    uint64_t row_bytes;
+    uint64_t most_rows; /* for one vector: more than caches hold */
+    unsigned char *weights;
+    float *values;
+    void *x; /* packed */
+    float *dst;
+} operands;
+
+static bool make_operands(qn_cpu_level level, qn_dtype type, operands *o) {
     uint32_t state = 1;
-    for (uint64_t i = 0; i < (uint64_t)MAX_VECTORS * N_COLS; i++) {
-        values[i] = bell_value(&state);
+    if (qn_row_size(type, N_COLS, &o->row_bytes, NULL) != QN_OK) {
+        return false;
     }
-    qn_activations_pack(level, type, values, MAX_VECTORS, N_COLS, N_COLS, x);
+    o->most_rows = (64U << 20) / o->row_bytes;
+    o->weights = malloc((size_t)(o->most_rows * o->row_bytes));
+    o->values = malloc(sizeof(float) * MAX_VECTORS * N_COLS);
+    o->x = aligned_alloc(64, (size_t)(MAX_VECTORS * qn_activation_bytes(type, N_COLS)));
+    o->dst = malloc(sizeof(float) * MAX_VECTORS * o->most_rows);
+    if (o->weights == NULL || o->values == NULL || o->x == NULL || o->dst == NULL) {
+        return false;
+    }
+    for (uint64_t i = 0; i < o->most_rows * o->row_bytes; i++) {
+        o->weights[i] = (unsigned char)(((i * 2654435761U) >> 24 & 0x3B) | 0x20U); /* no scale is denormal */
+    }
+    for (uint64_t i = 0; i < (uint64_t)MAX_VECTORS * N_COLS; i++) {
+        o->values[i] = bell_value(&state);
+    }
+    qn_activations_pack(level, type, o->values, MAX_VECTORS, N_COLS, N_COLS, o->x);
+    return true;
+}
+
+static void free_operands(operands *o) {
+    free(o->weights);
+    free(o->values);
+    free(o->x);
+    free(o->dst);
+}
+
+static int measure(qn_cpu_level level, qn_dtype type, const uint64_t *counts, int n_counts) {
+    operands o = {.row_bytes = 0};
+    if (!make_operands(level, type, &o)) {
+        free_operands(&o);
+        return 1;
+    }
     printf("%-8s", qn_dtype_get((uint32_t)type)->name);
     for (int i = 0; i < n_counts; i++) {
-        const uint64_t n_rows = counts[i] == 1 ? most_rows : MANY_ROWS;
-        const double time = best_time(level, type, weights, n_rows, x, counts[i], dst);
+        const uint64_t n_rows = counts[i] == 1 ? o.most_rows : MANY_ROWS;
+        const double time = best_time(level, type, o.weights, n_rows, o.x, counts[i], o.dst);
         printf("  %4u: %7.1f GFLOP/s", (unsigned)counts[i], 2e-9 * (double)n_rows * N_COLS * (double)counts[i] / time);
         if (counts[i] == 1) {
-            printf(" %6.1f GB/s", 1e-9 * (double)(n_rows * row_bytes) / time);
+            printf(" %6.1f GB/s", 1e-9 * (double)(n_rows * o.row_bytes) / time);
         }
     }
     printf("\n");
     (void)fflush(stdout);
-    free(weights);
-    free(values);
-    free(x);
-    free(dst);
+    free_operands(&o);
     return 0;
 }
 
