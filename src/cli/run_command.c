@@ -538,7 +538,7 @@ static const qn_option options[] = {
      AT(n_predict),
      .argument = "N",
      .group = talking,
-     .help = "at most N tokens an answer",
+     .help = "at most N tokens an answer; 0 for any number",
      .fallback = "until the model ends it"},
     {.name = "stop",
      .kind = QN_OPTION_LIST,
@@ -662,12 +662,13 @@ const qn_command qn_run_command = {
     .name = "run",
     .operands = "[PATH]",
     .summary = "talk with a model",
-    .about = "Loads PATH and answers: one prompt (-p, or a pipe), or a conversation with line editing and history. The "
-             "conversation goes through the model's own chat template, ChatML's when it has none.\n\n"
-             "PATH is a GGUF file or one of its shards, whose weights stay in the file, mapped, in their own types; or "
-             "a model folder, a training run or a PEFT folder, whose weights are encoded into memory as `quern pack` "
-             "would write them. Nothing is written.\n\n"
-             "At the end it tells the speed, and where memory went.",
+    .about =
+        "Loads PATH and answers: one prompt (-p, or a pipe), or a conversation with line editing and history. The "
+        "conversation goes through the model's own chat template, ChatML's when it has none.\n\n"
+        "PATH is a GGUF file or one of its shards (or llama2.c's .bin), whose weights stay in the file, mapped, in their "
+        "own types; or a model folder, a training run or a PEFT folder, whose weights are encoded into memory as "
+        "`quern pack` would write them. Nothing is written.\n\n"
+        "At the end it tells the speed, and where memory went.",
     .options = {options, sizeof options / sizeof options[0]},
     .examples = examples,
     .n_examples = sizeof examples / sizeof examples[0],
