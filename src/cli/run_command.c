@@ -670,9 +670,9 @@ const qn_command qn_run_command = {
     .about =
         "Loads PATH and answers: one prompt (-p, or a pipe), or a conversation with line editing and history. The "
         "conversation goes through the model's own chat template, ChatML's when it has none.\n\n"
-        "PATH is a GGUF file or one of its shards (or llama2.c's .bin), whose weights stay in the file, mapped, in their "
-        "own types; or a model folder, a training run or a PEFT folder, whose weights are encoded into memory as "
-        "`quern pack` would write them. Nothing is written.\n\n"
+        "PATH is a GGUF file or one of its shards (or llama2.c's .bin), whose weights stay in the file, mapped, in "
+        "their own types; or a model folder, a training run or a PEFT folder, whose weights are encoded into memory "
+        "as `quern pack` would write them. Nothing is written.\n\n"
         "At the end it tells the speed, and where memory went.",
     .options = {options, sizeof options / sizeof options[0]},
     .examples = examples,
