@@ -14,8 +14,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const double MAX_TOKENS = 1e18;
-
 enum { COLUMNS_A_PORTION = 256, MIN_SHARED_WORK = 1 << 16 };
 
 qn_status qn_importance_init(qn_importance *im, qn_error *err) {
@@ -274,11 +272,7 @@ qn_status qn_importance_merge(qn_importance *im, const qn_imatrix *matrix, uint6
         QN_TRY(qn_importance_name(im, matrix->datasets[i], err));
     }
     im->n_tokens += (double)matrix->n_chunks * (double)own_size;
-    return im->n_tokens < MAX_TOKENS
-        ? QN_OK
-        : qn_fail(err, QN_E_RANGE,
-                  "%s: with its %" PRIu64 " chunks of %" PRIu64 " tokens the sums are of too many tokens", matrix->path,
-                  matrix->n_chunks, own_size);
+    return QN_OK;
 }
 
 const qn_importance_entry *qn_importance_stranger(const qn_importance *im) {
