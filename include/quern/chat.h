@@ -139,7 +139,7 @@ QN_NODISCARD qn_status qn_chat_say(qn_chat *chat, const char *message, qn_chat_t
 QN_NODISCARD qn_status qn_chat_complete(qn_chat *chat, const char *text, qn_chat_text_fn *on_text, void *user,
                                         qn_chat_stats *stats, qn_error *err);
 
-/** Ends the answer being written, soon. Safe in a signal handler and any thread. */
+/** Ends the answer being written, or the prompt being read, soon. Safe in a signal handler and any thread. */
 void qn_chat_stop(qn_chat *chat);
 
 /** Forgets the conversation. @param system NULL: the system message stays */

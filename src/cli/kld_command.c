@@ -33,7 +33,7 @@ static double share_of(const qn_percentiles *p, size_t i) {
 static json_t *percentiles_json(const qn_percentiles *p) {
     json_t *o = json_object();
     for (size_t i = 0; i < N_SHARES; i++) {
-        if (json_object_set_new(o, shares[i].key, json_real(share_of(p, i))) != 0) {
+        if (json_object_set_new(o, shares[i].key, qn_number_json(share_of(p, i))) != 0) {
             json_decref(o);
             return NULL;
         }
@@ -45,7 +45,7 @@ static qn_status print_json(const char *const *paths, const qn_measure_settings 
                             qn_error *err) {
     const qn_divergence_stats *d = &r->stats;
     return qn_measure_print_json(
-        json_pack("{s:o, s:o, s:o, s:I, s:{s:o, s:o}, s:{s:o, s:o, s:o}, s:o, s:{s:o, s:o, s:o, s:o, s:o, s:f}}",
+        json_pack("{s:o, s:o, s:o, s:I, s:{s:o, s:o}, s:{s:o, s:o, s:o}, s:o, s:{s:o, s:o, s:o, s:o, s:o, s:o}}",
                   "base", qn_json_text(paths[0], strlen(paths[0])), "model", qn_json_text(paths[1], strlen(paths[1])),
                   "text", qn_measured_text_json(s, &r->text), "n_compared", (json_int_t)d->n_tokens, "kld", "mean",
                   qn_estimate_json(d->kld), "percentiles", percentiles_json(&d->klds), "p_diff", "mean",
@@ -53,7 +53,7 @@ static qn_status print_json(const char *const *paths, const qn_measure_settings 
                   percentiles_json(&d->p_diffs), "same_top", qn_estimate_json(d->same_top), "perplexity", "model",
                   qn_estimate_json(d->ppl), "base", qn_estimate_json(d->ppl_base), "ratio",
                   qn_estimate_json(d->ppl_ratio), "difference", qn_estimate_json(d->ppl_difference), "ln_ratio",
-                  qn_estimate_json(d->ln_ppl_ratio), "ln_correlation", d->correlation),
+                  qn_estimate_json(d->ln_ppl_ratio), "ln_correlation", qn_number_json(d->correlation)),
         err);
 }
 

@@ -6,6 +6,8 @@
 #include "base/file.h"
 
 #include <editline/readline.h>
+#include <langinfo.h>
+#include <locale.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -54,6 +56,10 @@ qn_line_editor *qn_line_editor_open(const char *name) {
     }
     editor->arena = arena;
     editor->history_path = find_history(arena, name);
+    /* Messages are UTF-8 in every locale; in "C", where containers live, the editor drops all but ASCII. */
+    if (strcmp(nl_langinfo(CODESET), "UTF-8") != 0) {
+        (void)setlocale(LC_CTYPE, "C.UTF-8");
+    }
     rl_readline_name = "quern";
     (void)rl_initialize();
     (void)rl_add_defun("quern-drop-line", drop_line, CTRL_C);

@@ -6,6 +6,7 @@
 #include "cli/interrupt.h"
 #include "cli/table.h"
 
+#include <math.h>
 #include <string.h>
 
 enum { MAX_THREADS = 1024 };
@@ -70,8 +71,12 @@ void qn_print_measured_text(const qn_terminal *to, const qn_measure_settings *se
                   text->seconds > 0 ? n_read / text->seconds : 0);
 }
 
+json_t *qn_number_json(double value) {
+    return isfinite(value) ? json_real(value) : json_null();
+}
+
 json_t *qn_estimate_json(qn_estimate e) {
-    return json_pack("{s:f, s:f}", "value", e.value, "error", e.error);
+    return json_pack("{s:o, s:o}", "value", qn_number_json(e.value), "error", qn_number_json(e.error));
 }
 
 json_t *qn_measured_text_json(const qn_measure_settings *settings, const qn_measured_text *text) {

@@ -47,6 +47,8 @@ qn_figure qn_figure_of(const qn_terminal *to, qn_estimate e, double scale, int n
 void qn_print_measured_text(const qn_terminal *to, const qn_measure_settings *settings, const qn_measured_text *text,
                             uint64_t n_before);
 
+/** A number; null where it is none that JSON has: the perplexity of a broken model can be infinite. */
+json_t *qn_number_json(double value);
 /** {"value": v, "error": e}. */
 json_t *qn_estimate_json(qn_estimate e);
 /** {"path": …, "n_tokens": …, …}. */

@@ -41,6 +41,7 @@ typedef struct talk {
     qn_chat *chat;
     qn_chat_bias *biases;        /* owned */
     char *grammar, *json_schema; /* owned: read from files */
+    char *piped;                 /* the prompt that standard input had; owned */
     qn_terminal out;
     qn_buffer answer;  /* kept for --json */
     qn_chat_stats sum; /* of all answers */
@@ -376,18 +377,21 @@ static qn_status read_piped(char **out, qn_error *err) {
 }
 
 static qn_status talk_on(talk *t, qn_error *err) {
-    const run_settings *s = t->settings;
-    char *piped = NULL;
-    if (s->prompt != NULL) {
-        return answer_once(t, s->prompt, err);
+    const char *prompt = t->piped != NULL ? t->piped : t->settings->prompt;
+    return prompt != NULL ? answer_once(t, prompt, err) : converse(t, err);
+}
+
+/* What is wrong with a prompt is told before a model is opened. */
+static qn_status find_prompt(talk *t, qn_error *err) {
+    if (t->settings->prompt != NULL) {
+        return QN_OK;
     }
-    if (isatty(STDIN_FILENO)) {
-        return converse(t, err);
+    if (!isatty(STDIN_FILENO)) {
+        return read_piped(&t->piped, err);
     }
-    QN_TRY(read_piped(&piped, err));
-    const qn_status status = answer_once(t, piped, err);
-    free(piped);
-    return status;
+    return t->settings->is_json
+        ? qn_fail(err, QN_E_USAGE, "--json answers once: pass -p PROMPT, or a prompt on standard input")
+        : QN_OK;
 }
 
 static void on_event(void *user, const qn_event *event) {
@@ -450,10 +454,10 @@ static qn_status open_chat(talk *t, const char *path, qn_error *err) {
 
 static qn_status run_run(const void *settings, const qn_operands *operands, qn_error *err) {
     talk t = {.settings = settings, .out = qn_terminal_of(stdout)};
-    if (t.settings->is_json && t.settings->prompt == NULL && isatty(STDIN_FILENO)) {
-        return qn_fail(err, QN_E_USAGE, "--json answers once: pass -p PROMPT, or a prompt on standard input");
+    qn_status status = find_prompt(&t, err);
+    if (status == QN_OK) {
+        status = open_chat(&t, operands->n > 0 ? operands->items[0] : NULL, err);
     }
-    qn_status status = open_chat(&t, operands->n > 0 ? operands->items[0] : NULL, err);
     if (status == QN_OK) {
         status = talk_on(&t, err);
     }
@@ -462,6 +466,7 @@ static qn_status run_run(const void *settings, const qn_operands *operands, qn_e
     free(t.biases);
     free(t.grammar);
     free(t.json_schema);
+    free(t.piped);
     qn_buffer_clear(&t.answer);
     qn_arena_free(t.arena);
     return status;
@@ -538,7 +543,7 @@ static const qn_option options[] = {
      AT(n_predict),
      .argument = "N",
      .group = talking,
-     .help = "at most N tokens an answer",
+     .help = "at most N tokens an answer; 0 for any number",
      .fallback = "until the model ends it"},
     {.name = "stop",
      .kind = QN_OPTION_LIST,
@@ -662,12 +667,13 @@ const qn_command qn_run_command = {
     .name = "run",
     .operands = "[PATH]",
     .summary = "talk with a model",
-    .about = "Loads PATH and answers: one prompt (-p, or a pipe), or a conversation with line editing and history. The "
-             "conversation goes through the model's own chat template, ChatML's when it has none.\n\n"
-             "PATH is a GGUF file or one of its shards, whose weights stay in the file, mapped, in their own types; or "
-             "a model folder, a training run or a PEFT folder, whose weights are encoded into memory as `quern pack` "
-             "would write them. Nothing is written.\n\n"
-             "At the end it tells the speed, and where memory went.",
+    .about =
+        "Loads PATH and answers: one prompt (-p, or a pipe), or a conversation with line editing and history. The "
+        "conversation goes through the model's own chat template, ChatML's when it has none.\n\n"
+        "PATH is a GGUF file or one of its shards (or llama2.c's .bin), whose weights stay in the file, mapped, in "
+        "their own types; or a model folder, a training run or a PEFT folder, whose weights are encoded into memory "
+        "as `quern pack` would write them. Nothing is written.\n\n"
+        "At the end it tells the speed, and where memory went.",
     .options = {options, sizeof options / sizeof options[0]},
     .examples = examples,
     .n_examples = sizeof examples / sizeof examples[0],

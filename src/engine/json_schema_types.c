@@ -350,8 +350,9 @@ qn_status qn_schema_object(qn_schema_writer *w, const json_t *schema, qn_buffer 
     QN_TRY(read_object(w, schema, &o));
     if (is_counted && !json_is_false(further)) {
         QN_TRY(put_counted(w, &o, least, most));
-    } else if (is_counted && least > 0) {
-        return qn_schema_fail(w, QN_E_UNSUPPORTED, "'minProperties' beside 'additionalProperties': false");
+    } else if (least > 0 || most < json_object_size(o.properties)) {
+        return qn_schema_fail(w, QN_E_UNSUPPORTED,
+                              "'minProperties' or 'maxProperties' beside 'additionalProperties': false");
     } else {
         if (o.further != NULL) {
             QN_TRY(put_further(w, &o));

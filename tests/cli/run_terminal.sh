@@ -42,6 +42,9 @@ talk '>>> ' 'half a line\x03' '>>> ' '"""one\n' '... ' 'two\x03' '>>> ' 'What is
 echo "# Ctrl-C stops an answer and not the conversation"
 endless=(--raw --grammar 'root ::= "la " root')
 talk '>>> ' 'Sing\n' 'la la' '\x03' '>>> ' '/bye\n' -- "${run[@]}" "${endless[@]}" | sed 's/la la.*/la …/'
+echo "# in the C locale too a message is UTF-8"
+LC_ALL=C talk '>>> ' '\xc3\xa4\n' '>>> ' '\x04' -- "${run[@]}" --grammar 'root ::= "yes"' | tail -n 1
+tail -n 1 state/quern/run.history
 echo "# the history is kept"
 cat state/quern/run.history | sed -n '2,$p'
 echo "# a single answer"

@@ -233,6 +233,8 @@ static const error_case errors[] = {
     {"{'anyOf':[]}", "'anyOf' is no list", QN_E_FORMAT},
     {"{'anyOf':[{'type':'integer'},{'contains':{}}]}", "#/anyOf/1: the keyword 'contains'", QN_E_UNSUPPORTED},
     {"{'$ref':'#/$defs/x'}", "there is no #/$defs/x", QN_E_FORMAT},
+    {"{'properties':{'a':true,'b':true},'additionalProperties':false,'maxProperties':1}", "'maxProperties' beside",
+     QN_E_UNSUPPORTED},
     {"{'$ref':'#/%1'}", "there is no #/%1", QN_E_FORMAT},
     {"{'$ref':'other.json'}", "another document", QN_E_UNSUPPORTED},
     {"{'$ref':3}", "'$ref' is no text", QN_E_FORMAT},
