@@ -310,12 +310,6 @@ qn_status qn_safetensors_open_folder(const char *dir, qn_archive **out, qn_error
         qn_archive_close(archive);
         return qn_fail_nomem(err, dir, 0);
     }
-    const qn_status status = qn_is_file(index) ? open_by_index(archive, dir, index, err)
-                                               : open_by_names(archive, dir, err);
-    if (status != QN_OK) {
-        qn_archive_close(archive);
-        return status;
-    }
-    *out = archive;
-    return QN_OK;
+    return qn_archive_give(
+        archive, qn_is_file(index) ? open_by_index(archive, dir, index, err) : open_by_names(archive, dir, err), out);
 }

@@ -133,11 +133,5 @@ qn_status qn_model_open_file(const qn_model_request *request, qn_archive **out, 
         return qn_gguf_open(request->dir, out, err);
     }
     QN_TRY(qn_llama2c_open(request->dir, &archive, &header, err));
-    const qn_status status = describe_llama2c(request, &header, archive, err);
-    if (status != QN_OK) {
-        qn_archive_close(archive);
-        return status;
-    }
-    *out = archive;
-    return QN_OK;
+    return qn_archive_give(archive, describe_llama2c(request, &header, archive, err), out);
 }
