@@ -51,13 +51,15 @@ static qn_status read_matrix(const opener *o, const char *name, const qn_recipe 
     if (status != QN_OK) {
         return qn_fail_at(err, status, "%s: tensor '%s'", o->lora->path, name);
     }
-    const uint64_t bad = qn_find_nonfinite(qn_cpu_detect(), values, n);
-    if (bad < n) {
-        return qn_fail(err, QN_E_RANGE, "%s: tensor '%s' row %" PRIu64 " column %" PRIu64 " is NaN or infinite",
-                       o->lora->path, name, bad / n_cols, bad % n_cols);
-    }
     for (uint64_t i = 0; factor != 1.0F && i < n; i++) {
         values[i] *= factor;
+    }
+    const uint64_t bad = qn_find_nonfinite(qn_cpu_detect(), values, n);
+    if (bad < n) {
+        return qn_fail(err, QN_E_RANGE,
+                       "%s: tensor '%s' row %" PRIu64 " column %" PRIu64 " is NaN or infinite, times a scale of %g: "
+                       "the file is damaged, or the strength too large",
+                       o->lora->path, name, bad / n_cols, bad % n_cols, (double)factor);
     }
     o->lora->size_bytes += n * sizeof *values;
     *out = (qn_weight){.name = name, .type = QN_F32, .n_rows = n_rows, .n_cols = n_cols, .bytes = values};
