@@ -27,6 +27,24 @@ static uint64_t batch_of(const qn_measure_text *text) {
 
 /* ---- the model ---- */
 
+static qn_status check_ctx(uint64_t n_ctx, qn_error *err) {
+    return n_ctx >= MIN_CTX
+        ? QN_OK
+        : qn_fail(err, QN_E_USAGE, "chunks of %" PRIu64 " tokens are too short to tell anything: at least %d", n_ctx,
+                  MIN_CTX);
+}
+
+/* What is wrong with a text is told before a folder is encoded. */
+static qn_status check_text(const qn_measure_text *text, qn_error *err) {
+    qn_file *file = NULL;
+    if (text->text_path == NULL) {
+        return qn_fail(err, QN_E_USAGE, "no text was given: name a file");
+    }
+    QN_TRY(qn_file_open(text->text_path, &file, err));
+    qn_file_close(file);
+    return text->n_ctx == 0 ? QN_OK : check_ctx(text->n_ctx, err);
+}
+
 qn_status qn_reader_open(const qn_measure_model *model, const qn_measure_text *text, qn_job *job, qn_reader *out,
                          qn_error *err) {
     const bool is_encoded = !qn_is_file(model->path) && model->type == NULL;
@@ -35,6 +53,7 @@ qn_status qn_reader_open(const qn_measure_model *model, const qn_measure_text *t
                                      .n_ctx = text->n_ctx,
                                      .n_batch = batch_of(text)};
     *out = (qn_reader){.path = model->path};
+    QN_TRY(check_text(text, err));
     QN_TRY(qn_chat_model_open(&options, qn_available_bytes(), job, &out->model, &out->engine, err));
     const qn_status status = qn_tokenizer_new(qn_engine_meta(out->engine), &out->tokenizer, err);
     return status == QN_OK ? QN_OK : qn_fail_at(err, status, "%s", model->path);
@@ -91,9 +110,6 @@ qn_status qn_reader_run(qn_reader *reader, const qn_chunks *chunks, const qn_pie
 static qn_status encode(const qn_reader *reader, const qn_measure_text *text, qn_ids *ids, qn_error *err) {
     char *bytes = NULL;
     size_t n = 0;
-    if (text->text_path == NULL) {
-        return qn_fail(err, QN_E_USAGE, "no text was given: name a file");
-    }
     QN_TRY(qn_read_text(text->text_path, MAX_TEXT_BYTES, &bytes, &n, err));
     qn_status status = qn_tokenize(reader->tokenizer, bytes, n, true, text->parse_special, ids, err);
     free(bytes);
@@ -113,15 +129,15 @@ static void put_bos(const qn_reader *reader, qn_chunks *c) {
     }
 }
 
-/* A vocabulary may be longer than the embedding; the last token of a chunk is looked up in logits and never run. */
+/* A target is looked up among logits without ever being run, so that nothing else looks at its id. */
 static qn_status check_ids(const qn_reader *reader, const qn_ids *ids, qn_error *err) {
     const uint64_t n_vocab = qn_engine_n_vocab(reader->engine);
     for (size_t i = 0; i < ids->n; i++) {
         if (ids->items[i] < 0 || (uint64_t)ids->items[i] >= n_vocab) {
-            return qn_fail(err, QN_E_FORMAT,
-                           "%s: its vocabulary gives the text a token %" PRId32 ", and its embedding has %" PRIu64
-                           " tokens: the file is damaged, or put together of two models",
-                           reader->path, ids->items[i], n_vocab);
+            return qn_fail(err, QN_E_SHAPE,
+                           "%s: its vocabulary has a token %d, and its weights are for %" PRIu64
+                           " tokens: they are of different models",
+                           reader->path, (int)ids->items[i], n_vocab);
         }
     }
     return QN_OK;
@@ -132,10 +148,7 @@ qn_status qn_chunks_read(const qn_reader *reader, const qn_measure_text *text, u
     const uint64_t n_batch = batch_of(text);
     const uint64_t row_bytes = qn_engine_n_vocab(reader->engine) * sizeof(float);
     *out = (qn_chunks){.n_ctx = n_ctx};
-    if (n_ctx < MIN_CTX) {
-        return qn_fail(err, QN_E_USAGE, "chunks of %" PRIu64 " tokens are too short to tell anything: at least %d",
-                       n_ctx, MIN_CTX);
-    }
+    QN_TRY(check_ctx(n_ctx, err));
     QN_TRY(encode(reader, text, &out->ids, err));
     if (out->ids.n < n_ctx) {
         return qn_fail(err, QN_E_RANGE,
