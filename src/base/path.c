@@ -26,14 +26,14 @@ bool qn_is_dir(const char *path) {
     return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
 }
 
+bool qn_is_plain_name(const char *name) {
+    return name[0] != '\0' && strchr(name, '/') == NULL && strcmp(name, ".") != 0 && strcmp(name, "..") != 0;
+}
+
 bool qn_ends_with(const char *name, const char *end) {
     const size_t n = strlen(name);
     const size_t n_end = strlen(end);
     return n > n_end && strcmp(name + n - n_end, end) == 0;
-}
-
-bool qn_is_plain_name(const char *name) {
-    return name[0] != '\0' && strchr(name, '/') == NULL && strcmp(name, ".") != 0 && strcmp(name, "..") != 0;
 }
 
 char *qn_path_join(qn_arena *arena, const char *dir, const char *name) {
