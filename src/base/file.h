@@ -84,6 +84,8 @@ char *qn_path_join(qn_arena *arena, const char *dir, const char *name);
 char *qn_path_base(qn_arena *arena, const char *path);
 /** The path without its last component ("." when there is none); NULL when short. */
 char *qn_path_parent(qn_arena *arena, const char *path);
+/** Whether a name ends so, and something stands before that. */
+bool qn_ends_with(const char *name, const char *end);
 /** True for a name that is one plain component: not empty, no '/', not "." or "..", no NUL. */
 bool qn_is_plain_name(const char *name);
 

@@ -36,6 +36,12 @@ bool qn_is_plain_name(const char *name) {
     return name[0] != '\0' && strchr(name, '/') == NULL && strcmp(name, ".") != 0 && strcmp(name, "..") != 0;
 }
 
+bool qn_ends_with(const char *name, const char *end) {
+    const size_t n = strlen(name);
+    const size_t n_end = strlen(end);
+    return n > n_end && strcmp(name + n - n_end, end) == 0;
+}
+
 char *qn_path_join(qn_arena *arena, const char *dir, const char *name) {
     const size_t n = strlen(dir);
     if (n == 0) {

@@ -23,7 +23,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { WINDOW = 128, MAX_WINDOWS = 4, MAX_ANSWER = 64 };
+enum { WINDOW = 128, MAX_WINDOWS = 4, MAX_ANSWER = 64, MIN_CTX = 4 };
 
 static const uint64_t MAX_BASE_BYTES = (uint64_t)256 << 20;
 
@@ -145,6 +145,10 @@ static qn_status prepare(qn_check *c, const qn_check_options *options, const qn_
     c->n_layer = status == QN_OK ? graph.n_layer : 0;
     qn_arena_free(arena);
     QN_TRY(status);
+    if (max_ctx < MIN_CTX) {
+        return qn_fail(err, QN_E_UNSUPPORTED, "%s: a context of %" PRIu64 " tokens; a check needs %d", model->path,
+                       max_ctx, (int)MIN_CTX);
+    }
     status = qn_tokenizer_new(&model->meta, &c->tokenizer, err);
     if (status != QN_OK) {
         return qn_fail_at(err, status == QN_E_NOT_FOUND ? QN_E_UNSUPPORTED : status, "%s", model->path);
@@ -456,16 +460,18 @@ static qn_status run_trial(trial *t, qn_error *err) {
 
 qn_status qn_check_accept(void *user, const qn_candidate *candidate, qn_job *job, qn_verdict *verdict, qn_error *err) {
     qn_check *c = user;
+    qn_error local = {QN_OK, ""};
+    qn_error *found = err == NULL ? &local : err;
     trial t = {.check = c, .candidate = candidate, .job = job, .verdict = verdict};
     if (!c->has_begun) {
         begin_progress(c, job);
         c->has_begun = true;
     }
-    QN_TRY(find_base(c, job, err));
+    QN_TRY(find_base(c, job, found));
     const qn_error *why = &c->base_error;
     c->n_due += (c->n_due == 0 ? reference_bytes(c) : 0) + 2 * candidate->size_bytes;
     t.n_due = c->n_due;
-    qn_status status = why->status == QN_OK ? run_trial(&t, err) : qn_fail(err, why->status, "%s", why->message);
+    qn_status status = why->status == QN_OK ? run_trial(&t, found) : qn_fail(found, why->status, "%s", why->message);
     advance(c, UINT64_MAX, t.n_due);
     free(t.logits);
     qn_sequence_free(t.sequence);
@@ -474,7 +480,7 @@ qn_status qn_check_accept(void *user, const qn_candidate *candidate, qn_job *job
        the file, does. */
     const bool is_beside = why->status != QN_OK || status == QN_E_UNSUPPORTED || status == QN_E_NOMEM;
     if (is_beside && !c->is_required && status != QN_E_INTERRUPTED) {
-        put_note(verdict, "not checked", err->message);
+        put_note(verdict, "not checked", found->message);
         status = QN_OK;
     }
     return status;

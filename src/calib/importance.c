@@ -14,6 +14,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+static const double MAX_TOKENS = 1e18;
+
 enum { COLUMNS_A_PORTION = 256, MIN_SHARED_WORK = 1 << 16 };
 
 qn_status qn_importance_init(qn_importance *im, qn_error *err) {
@@ -272,7 +274,11 @@ qn_status qn_importance_merge(qn_importance *im, const qn_imatrix *matrix, uint6
         QN_TRY(qn_importance_name(im, matrix->datasets[i], err));
     }
     im->n_tokens += (double)matrix->n_chunks * (double)own_size;
-    return QN_OK;
+    return im->n_tokens < MAX_TOKENS
+        ? QN_OK
+        : qn_fail(err, QN_E_RANGE,
+                  "%s: with its %" PRIu64 " chunks of %" PRIu64 " tokens the sums are of too many tokens", matrix->path,
+                  matrix->n_chunks, own_size);
 }
 
 const qn_importance_entry *qn_importance_stranger(const qn_importance *im) {
@@ -290,7 +296,7 @@ static int compare_sums(const void *a, const void *b) {
 }
 
 uint64_t qn_importance_chunks(const qn_importance *im, uint64_t chunk_size) {
-    return (uint64_t)fmin(ceil(im->n_tokens / (double)chunk_size), 0x1p53);
+    return (uint64_t)ceil(im->n_tokens / (double)chunk_size);
 }
 
 qn_status qn_importance_write(const qn_importance *im, const char *path, const qn_imatrix_facts *facts, qn_error *err) {

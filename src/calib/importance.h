@@ -59,7 +59,8 @@ QN_NODISCARD qn_status qn_importance_name(qn_importance *im, const char *dataset
  * Adds the sums of a file.
  * @param matrix     by qn_imatrix_open_sums()
  * @param chunk_size tokens of a chunk, which legacy files do not tell
- * @return QN_OK; QN_E_USAGE (a tensor has other sizes than before: it is another model's); QN_E_NOMEM
+ * @return QN_OK; QN_E_USAGE (a tensor has other sizes than before: it is another model's); QN_E_RANGE (sums that
+ *         overflow; more than 10^18 tokens); QN_E_NOMEM
  */
 QN_NODISCARD qn_status qn_importance_merge(qn_importance *im, const qn_imatrix *matrix, uint64_t chunk_size,
                                            qn_error *err);
@@ -67,7 +68,7 @@ QN_NODISCARD qn_status qn_importance_merge(qn_importance *im, const qn_imatrix *
 /** The first entry that came from a file and that the model has not shown, outside of the output matrix; or NULL. */
 const qn_importance_entry *qn_importance_stranger(const qn_importance *im);
 
-/** Chunks of a size that all tokens make; a last one may be short. Files that lie of their tokens end at 2^53. */
+/** Chunks of a size that all tokens make; a last one may be short. */
 uint64_t qn_importance_chunks(const qn_importance *im, uint64_t chunk_size);
 
 /**

@@ -38,12 +38,6 @@ typedef struct run {
     double saved_s;
 } run;
 
-static bool ends_with(const char *text, const char *end) {
-    const size_t n = strlen(text);
-    const size_t n_end = strlen(end);
-    return n >= n_end && strcmp(text + n - n_end, end) == 0;
-}
-
 /* ---- before anything is computed ---- */
 
 /* What is read must not be replaced, whatever --force says; earlier matrices are read before. */
@@ -310,7 +304,7 @@ static qn_status make_matrix(run *r, qn_importance_result *out, qn_error *err) {
     } else {
         QN_TRY(read_in_files(r, err));
     }
-    const qn_imatrix_facts facts = {.chunk_size = r->chunk_size, .is_legacy = ends_with(o->out_path, ".dat")};
+    const qn_imatrix_facts facts = {.chunk_size = r->chunk_size, .is_legacy = qn_ends_with(o->out_path, ".dat")};
     QN_TRY(qn_importance_write(&r->sums, o->out_path, &facts, err));
     if (o->model.path != NULL) {
         (void)remove(r->partial);

@@ -129,15 +129,15 @@ static void put_bos(const qn_reader *reader, qn_chunks *c) {
     }
 }
 
-/* A vocabulary may be longer than the embedding; the last token of a chunk is looked up in logits and never run. */
+/* A target is looked up among logits without ever being run, so that nothing else looks at its id. */
 static qn_status check_ids(const qn_reader *reader, const qn_ids *ids, qn_error *err) {
     const uint64_t n_vocab = qn_engine_n_vocab(reader->engine);
     for (size_t i = 0; i < ids->n; i++) {
         if (ids->items[i] < 0 || (uint64_t)ids->items[i] >= n_vocab) {
-            return qn_fail(err, QN_E_FORMAT,
-                           "%s: its vocabulary gives the text a token %" PRId32 ", and its embedding has %" PRIu64
-                           " tokens: the file is damaged, or put together of two models",
-                           reader->path, ids->items[i], n_vocab);
+            return qn_fail(err, QN_E_SHAPE,
+                           "%s: its vocabulary has a token %d, and its weights are for %" PRIu64
+                           " tokens: they are of different models",
+                           reader->path, (int)ids->items[i], n_vocab);
         }
     }
     return QN_OK;

@@ -53,7 +53,7 @@ typedef struct qn_chunks {
  * Reads a text and cuts it.
  * @param n_ctx tokens of a chunk
  * @param out   to be cleared with qn_chunks_clear(), also after a failure
- * @return QN_OK; QN_E_USAGE (no text, n_ctx too short); QN_E_RANGE (a text shorter than a chunk); QN_E_FORMAT (a token
+ * @return QN_OK; QN_E_USAGE (no text, n_ctx too short); QN_E_RANGE (a text shorter than a chunk); QN_E_SHAPE (a token
  *         that the model has no embedding for); QN_E_NOT_FOUND; QN_E_IO; QN_E_NOMEM
  */
 QN_NODISCARD qn_status qn_chunks_read(const qn_reader *reader, const qn_measure_text *text, uint64_t n_ctx,

@@ -201,3 +201,12 @@ qn_status qn_archive_seal(qn_archive *archive, qn_error *err) {
     archive->by_name = by_name;
     return QN_OK;
 }
+
+qn_status qn_archive_give(qn_archive *archive, qn_status status, qn_archive **out) {
+    if (status != QN_OK) {
+        qn_archive_close(archive);
+        return status;
+    }
+    *out = archive;
+    return QN_OK;
+}

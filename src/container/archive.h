@@ -83,5 +83,13 @@ QN_NODISCARD qn_status qn_archive_take_file(qn_archive *archive, qn_file *file, 
 QN_NODISCARD qn_status qn_archive_add(qn_archive *archive, const qn_archive_tensor *tensor, qn_error *err);
 /** Builds the index of names after all were added. @return QN_E_FORMAT naming a name that occurs twice */
 QN_NODISCARD qn_status qn_archive_seal(qn_archive *archive, qn_error *err);
+/**
+ * Hands out an archive that is open, or closes it.
+ * @param archive taken; may be NULL where status is a failure
+ * @param status  of opening it
+ * @param out     set where status is QN_OK
+ * @return status
+ */
+QN_NODISCARD qn_status qn_archive_give(qn_archive *archive, qn_status status, qn_archive **out);
 
 #endif

@@ -153,12 +153,7 @@ static qn_status finish(qn_archive *archive, qn_status status, qn_archive **out,
         drop_split_keys(qn_archive_own_meta(archive));
         status = qn_archive_seal(archive, err);
     }
-    if (status != QN_OK) {
-        qn_archive_close(archive);
-        return status;
-    }
-    *out = archive;
-    return QN_OK;
+    return qn_archive_give(archive, status, out);
 }
 
 qn_status qn_gguf_open_files(const char *const *paths, uint64_t n, qn_archive **out, qn_error *err) {

@@ -31,12 +31,6 @@ enum { MAX_NAME = 1024, MAX_DATASET_NAME = 65536 };
 static const char SUMS[] = ".in_sum2";
 static const char COUNTS[] = ".counts";
 
-static bool has_suffix(const char *name, const char *suffix) {
-    const size_t n = strlen(name);
-    const size_t n_suffix = strlen(suffix);
-    return n > n_suffix && strcmp(name + n - n_suffix, suffix) == 0;
-}
-
 static int compare_entries(const void *a, const void *b) {
     return strcmp(((const qn_imatrix_entry *)a)->name, ((const qn_imatrix_entry *)b)->name);
 }
@@ -191,9 +185,9 @@ static qn_status read_archive(qn_imatrix *m, const qn_archive *archive, qn_error
     }
     for (uint64_t i = 0; i < n; i++) {
         const qn_archive_tensor *t = qn_archive_tensor_at(archive, i);
-        if (has_suffix(t->name, SUMS)) {
+        if (qn_ends_with(t->name, SUMS)) {
             QN_TRY(read_pair(m, archive, t, &entries[m->n_entries++], err));
-        } else if (has_suffix(t->name, COUNTS)) {
+        } else if (qn_ends_with(t->name, COUNTS)) {
             QN_TRY(check_counts(m, archive, t->name, err));
         }
     }

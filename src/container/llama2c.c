@@ -250,10 +250,5 @@ qn_status qn_llama2c_open(const char *path, qn_archive **out, qn_llama2c_header 
     if (status == QN_OK) {
         status = qn_archive_seal(archive, err);
     }
-    if (status != QN_OK) {
-        qn_archive_close(archive);
-        return status;
-    }
-    *out = archive;
-    return QN_OK;
+    return qn_archive_give(archive, status, out);
 }

@@ -22,12 +22,6 @@ static bool begins(const char *name, const char *prefix) {
     return strncmp(name, prefix, strlen(prefix)) == 0;
 }
 
-static bool ends(const char *name, const char *suffix) {
-    const size_t n = strlen(name);
-    const size_t k = strlen(suffix);
-    return n >= k && strcmp(name + n - k, suffix) == 0;
-}
-
 /* The number of digits at text as a count, or 0 when they are not all digits. */
 static uint64_t digits_at(const char *text, size_t n) {
     uint64_t v = 0;
@@ -249,7 +243,7 @@ static qn_status fail_no_weights(const char *dir, const qn_names *all, qn_error 
     };
     for (size_t k = 0; k < sizeof others / sizeof others[0]; k++) {
         for (uint64_t i = 0; i < all->n; i++) {
-            if (begins(all->names[i], others[k].prefix) && ends(all->names[i], others[k].suffix)) {
+            if (begins(all->names[i], others[k].prefix) && qn_ends_with(all->names[i], others[k].suffix)) {
                 return qn_fail(err, QN_E_NOT_FOUND, "%s: no model*.safetensors in this folder; %s", dir,
                                others[k].told);
             }
@@ -290,7 +284,7 @@ static qn_status open_by_names(qn_archive *archive, const char *dir, qn_error *e
             n = 1;
             break;
         }
-        if (begins(all.names[i], "model") && ends(all.names[i], ".safetensors")) {
+        if (begins(all.names[i], "model") && qn_ends_with(all.names[i], ".safetensors")) {
             chosen[n++] = all.names[i];
         }
     }
@@ -310,12 +304,6 @@ qn_status qn_safetensors_open_folder(const char *dir, qn_archive **out, qn_error
         qn_archive_close(archive);
         return qn_fail_nomem(err, dir, 0);
     }
-    const qn_status status = qn_is_file(index) ? open_by_index(archive, dir, index, err)
-                                               : open_by_names(archive, dir, err);
-    if (status != QN_OK) {
-        qn_archive_close(archive);
-        return status;
-    }
-    *out = archive;
-    return QN_OK;
+    return qn_archive_give(
+        archive, qn_is_file(index) ? open_by_index(archive, dir, index, err) : open_by_names(archive, dir, err), out);
 }

@@ -13,7 +13,7 @@
 /** How a model is run. Zeros are defaults. */
 typedef struct qn_engine_options {
     uint64_t n_ctx;     /**< tokens of a sequence; default: what the model is made for, at most 4096 */
-    uint64_t n_batch;   /**< tokens that are computed together, of all sequences; default 512, at most n_ctx */
+    uint64_t n_batch;   /**< tokens that are computed together, of all sequences; default 512, or n_ctx if less */
     unsigned n_threads; /**< default: the job's, or one a core without a job */
     qn_dtype kv_type;   /**< of keys and values where is_kv_typed: F32, F16, BF16, Q8_0, …; default F16 */
     bool is_kv_typed;

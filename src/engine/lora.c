@@ -51,13 +51,15 @@ static qn_status read_matrix(const opener *o, const char *name, const qn_recipe 
     if (status != QN_OK) {
         return qn_fail_at(err, status, "%s: tensor '%s'", o->lora->path, name);
     }
-    const uint64_t bad = qn_find_nonfinite(qn_cpu_detect(), values, n);
-    if (bad < n) {
-        return qn_fail(err, QN_E_RANGE, "%s: tensor '%s' row %" PRIu64 " column %" PRIu64 " is NaN or infinite",
-                       o->lora->path, name, bad / n_cols, bad % n_cols);
-    }
     for (uint64_t i = 0; factor != 1.0F && i < n; i++) {
         values[i] *= factor;
+    }
+    const uint64_t bad = qn_find_nonfinite(qn_cpu_detect(), values, n);
+    if (bad < n) {
+        return qn_fail(err, QN_E_RANGE,
+                       "%s: tensor '%s' row %" PRIu64 " column %" PRIu64 " is NaN or infinite, times a scale of %g: "
+                       "the file is damaged, or the strength too large",
+                       o->lora->path, name, bad / n_cols, bad % n_cols, (double)factor);
     }
     o->lora->size_bytes += n * sizeof *values;
     *out = (qn_weight){.name = name, .type = QN_F32, .n_rows = n_rows, .n_cols = n_cols, .bytes = values};
@@ -114,19 +116,11 @@ static const qn_model_tensor *find_tensor(const qn_model *model, const char *ste
     return NULL;
 }
 
-static bool ends_with(const char *text, const char *tail, size_t *n_stem) {
-    const size_t n = strlen(text);
-    const size_t n_tail = strlen(tail);
-    *n_stem = n - n_tail;
-    return n > n_tail && strcmp(text + n - n_tail, tail) == 0;
-}
-
 static qn_status take_tensor(opener *o, const qn_model_tensor *t, qn_error *err) {
-    size_t n_stem = 0;
-    size_t ignored = 0;
-    const bool is_a = ends_with(t->name, ".lora_a", &n_stem);
-    const bool is_b = !is_a && ends_with(t->name, ".lora_b", &n_stem);
-    if (!is_a && !is_b && ends_with(t->name, "_norm.weight", &ignored)) {
+    const bool is_a = qn_ends_with(t->name, ".lora_a");
+    const bool is_b = qn_ends_with(t->name, ".lora_b");
+    const size_t n_stem = is_a || is_b ? strlen(t->name) - strlen(".lora_a") : 0;
+    if (!is_a && !is_b && qn_ends_with(t->name, "_norm.weight")) {
         qn_job_warn(o->job, "%s: '%s' is a whole vector and no pair: it is left out, as llama.cpp does", o->lora->path,
                     t->name);
         return QN_OK;

@@ -52,8 +52,7 @@ static uint64_t layer_of(const char *name) {
 
 /* All else is read when it is found; so are biases of experts, which have more than one row. */
 static bool is_matrix(const qn_model_tensor *t) {
-    const size_t n = strlen(t->name);
-    return qn_shape_rows(&t->shape) > 1 && n > 7 && strcmp(t->name + n - 7, ".weight") == 0;
+    return qn_shape_rows(&t->shape) > 1 && qn_ends_with(t->name, ".weight");
 }
 
 static uint64_t part_of(const recipe_weights *w, const qn_model_tensor *t) {

@@ -22,8 +22,7 @@ static const char *find_by_look(qn_arena *arena, const char *dir) {
         return NULL;
     }
     for (uint64_t i = 0; i < names.n; i++) {
-        const size_t n = strlen(names.names[i]);
-        if (n > 7 && strncmp(names.names[i], "tok", 3) == 0 && strcmp(names.names[i] + n - 4, ".bin") == 0) {
+        if (strncmp(names.names[i], "tok", 3) == 0 && qn_ends_with(names.names[i], ".bin")) {
             return names.names[i];
         }
     }
@@ -90,9 +89,8 @@ static uint64_t count_weights(const qn_archive *archive) {
 /* The name of the file without ".bin". */
 static const char *name_of(qn_arena *arena, const char *path) {
     char *name = qn_path_base(arena, path);
-    const size_t n = name == NULL ? 0 : strlen(name);
-    if (n > 4 && strcmp(name + n - 4, ".bin") == 0) {
-        name[n - 4] = '\0';
+    if (name != NULL && qn_ends_with(name, ".bin")) {
+        name[strlen(name) - strlen(".bin")] = '\0';
     }
     return name;
 }
@@ -133,11 +131,5 @@ qn_status qn_model_open_file(const qn_model_request *request, qn_archive **out, 
         return qn_gguf_open(request->dir, out, err);
     }
     QN_TRY(qn_llama2c_open(request->dir, &archive, &header, err));
-    const qn_status status = describe_llama2c(request, &header, archive, err);
-    if (status != QN_OK) {
-        qn_archive_close(archive);
-        return status;
-    }
-    *out = archive;
-    return QN_OK;
+    return qn_archive_give(archive, describe_llama2c(request, &header, archive, err), out);
 }

@@ -189,12 +189,6 @@ static qn_status add_file(side_list *list, const char *dir, const char *name, bo
     return QN_OK;
 }
 
-static bool ends_in(const char *name, const char *ending) {
-    const size_t n = strlen(name);
-    const size_t n_ending = strlen(ending);
-    return n > n_ending && strcmp(name + n - n_ending, ending) == 0;
-}
-
 /* The files of the token list, when the folder has one. */
 static qn_status add_token_list(side_list *list, const char *dir, bool *found, qn_error *err) {
     qn_names names;
@@ -210,7 +204,7 @@ static qn_status add_token_list(side_list *list, const char *dir, bool *found, q
     QN_TRY(qn_list_dir(list->model->arena, dir, &names, err));
     for (uint64_t i = 0; i < names.n; i++) {
         for (size_t k = 0; k < N_OF(token_endings); k++) {
-            if (ends_in(names.names[i], token_endings[k]) && strcmp(names.names[i], "tokenizer.model") != 0) {
+            if (qn_ends_with(names.names[i], token_endings[k]) && strcmp(names.names[i], "tokenizer.model") != 0) {
                 QN_TRY(add_file(list, dir, names.names[i], &has, err));
                 *found = *found || has;
             }

@@ -108,12 +108,6 @@ static bool has_text(const char *text, size_t len, const char *wanted) {
     return false;
 }
 
-static bool ends_with(const char *name, const char *end) {
-    const size_t n = strlen(name);
-    const size_t k = strlen(end);
-    return n >= k && strcmp(name + n - k, end) == 0;
-}
-
 qn_status qn_run_read_hint(qn_arena *arena, const char *dir, qn_run_hint *out, qn_error *err) {
     static const char *const signs[] = {"CUDA out of memory", "Killed", "Traceback"}; /* the most telling first */
     qn_names names = {NULL, 0};
@@ -122,7 +116,7 @@ qn_status qn_run_read_hint(qn_arena *arena, const char *dir, qn_run_hint *out, q
     for (uint64_t i = 0; i < names.n && out->file == NULL; i++) {
         size_t len = 0;
         char *text = NULL;
-        if (!ends_with(names.names[i], ".log") && !ends_with(names.names[i], "_log.txt")) {
+        if (!qn_ends_with(names.names[i], ".log") && !qn_ends_with(names.names[i], "_log.txt")) {
             continue;
         }
         text = read_tail(arena, dir, names.names[i], MAX_TEXT_TAIL, &len);
@@ -159,7 +153,7 @@ static bool is_training_file(const char *name) {
     static const char *const ends[] = {"trainer_state.json", ".jsonl", ".log", "_log.txt",
                                        ".safetensors",       ".bin",   ".pt",  ".pth"};
     for (size_t i = 0; i < sizeof ends / sizeof ends[0]; i++) {
-        if (ends_with(name, ends[i])) {
+        if (qn_ends_with(name, ends[i])) {
             return true;
         }
     }

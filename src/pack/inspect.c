@@ -70,12 +70,6 @@ static qn_status open_folder(subject *s, qn_error *err) {
     return QN_OK;
 }
 
-static bool ends(const char *text, const char *suffix) {
-    const size_t n = strlen(text);
-    const size_t k = strlen(suffix);
-    return n >= k && strcmp(text + n - k, suffix) == 0;
-}
-
 /* As open_model() does with a folder: told without its vocabulary when that cannot be read. */
 static qn_status open_llama2c(subject *s, qn_error *err) {
     qn_model_request request = {.dir = s->path};
@@ -101,12 +95,12 @@ static qn_status open_file(subject *s, qn_error *err) {
     if (status != QN_OK) {
         return status;
     }
-    if (memcmp(head, "GGUF", 4) == 0 || ends(s->path, ".gguf")) {
+    if (memcmp(head, "GGUF", 4) == 0 || qn_ends_with(s->path, ".gguf")) {
         s->kind = "gguf";
         QN_TRY(qn_gguf_open(s->path, &s->archive, err));
     } else if (qn_is_llama2c(s->path)) {
         return open_llama2c(s, err);
-    } else if (head[8] == '{' || ends(s->path, ".safetensors")) {
+    } else if (head[8] == '{' || qn_ends_with(s->path, ".safetensors")) {
         s->kind = "safetensors";
         QN_TRY(qn_safetensors_open(s->path, &s->archive, err));
     } else {
@@ -218,11 +212,11 @@ static json_t *gguf_adapter_json(qn_inspection *d, const subject *s) {
     uint64_t n_pairs = 0;
     for (uint64_t i = 0; i < qn_archive_n_tensors(s->archive); i++) {
         const qn_archive_tensor *t = qn_archive_tensor_at(s->archive, i);
-        if (ends(t->name, ".lora_b")) {
+        if (qn_ends_with(t->name, ".lora_b")) {
             const uint64_t cols = qn_shape_cols(&t->shape);
             rank = cols > rank ? cols : rank;
             n_pairs++;
-        } else if (!ends(t->name, ".lora_a")) {
+        } else if (!qn_ends_with(t->name, ".lora_a")) {
             qn_inspection_push(d, others, qn_inspection_text(t->name));
         }
     }

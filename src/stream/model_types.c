@@ -8,7 +8,6 @@
 
 bool qn_model_keeps_f32(const qn_model_tensor *t) {
     static const char *const names[] = {"position_embd.weight", "token_types.weight", "ffn_gate_inp"};
-    const size_t n = strlen(t->name);
     if (t->is_generated || t->shape.n_dims < 2 || strstr(t->name, "_norm.weight") != NULL) {
         return true;
     }
@@ -17,7 +16,7 @@ bool qn_model_keeps_f32(const qn_model_tensor *t) {
             return true;
         }
     }
-    return n < 7 || strcmp(t->name + n - 7, ".weight") != 0;
+    return !qn_ends_with(t->name, ".weight");
 }
 
 /* Number at ARCH.suffix; of an array its first. */

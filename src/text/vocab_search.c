@@ -51,12 +51,6 @@ static qn_status find_in(qn_arena *arena, const char *dir, const char *name, con
     return QN_OK;
 }
 
-static bool ends_in(const char *name, const char *suffix) {
-    const size_t n = strlen(name);
-    const size_t k = strlen(suffix);
-    return n > k && strcmp(name + n - k, suffix) == 0;
-}
-
 /* The first NAME.tiktoken, or tiktoken.model. */
 static qn_status find_tiktoken(qn_arena *arena, const char *dir, const char **out, qn_error *err) {
     qn_names names = {0};
@@ -65,7 +59,7 @@ static qn_status find_tiktoken(qn_arena *arena, const char *dir, const char **ou
         return QN_OK; /* a folder that cannot be listed is one without the file */
     }
     for (uint64_t i = 0; i < names.n; i++) {
-        if (ends_in(names.names[i], ".tiktoken")) {
+        if (qn_ends_with(names.names[i], ".tiktoken")) {
             return find_in(arena, dir, names.names[i], out, err);
         }
     }

@@ -235,6 +235,7 @@ static void outputs_that_are_not_run(void **state) {
     (void)state;
     begin_case(&c);
     const qn_pack_adapter adapter = {c.adapter, 1.0};
+    const char *const short_ctx = "llama.context_length=int:3";
     char *text = write_text(c.root, "text", "Too short.");
     const struct {
         qn_pack_options options;
@@ -247,6 +248,10 @@ static void outputs_that_are_not_run(void **state) {
          {.text = NULL},
          QN_E_UNSUPPORTED,
          "adapter"},
+        {{.base = c.base, .types = "F16", .kv_overrides = &short_ctx, .n_kv_overrides = 1},
+         {.text = NULL},
+         QN_E_UNSUPPORTED,
+         "context of 3 tokens"},
         {{.base = c.base, .types = "F16"}, {.text = text}, QN_E_USAGE, "at least 16 are needed"},
         {{.base = c.base, .types = "F16"}, {.text = "/nonexistent/text"}, QN_E_NOT_FOUND, "/nonexistent/text"},
         {{.base = c.base, .types = "F16"}, {.has_max_kld = true, .max_kld = -1}, QN_E_USAGE, "-1"},

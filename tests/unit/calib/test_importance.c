@@ -237,14 +237,20 @@ static int end_all(void **state) {
 static void chunks_of_all_tokens(void **state) {
     static const struct {
         double n_tokens;
-        uint64_t chunk_size, n;
-    } rows[] = {
-        {0, 512, 0}, {512, 512, 1}, {513, 512, 2}, {3e38, 1, UINT64_C(1) << 53}, {3e38, UINT64_MAX, UINT64_C(1) << 53}};
+        uint64_t n;
+    } rows[] = {{0, 0}, {512, 1}, {513, 2}, {9e17, UINT64_C(1757812500000000)}};
+    const qn_imatrix lies = {.path = "a.gguf", .n_chunks = UINT64_MAX, .chunk_size = UINT64_MAX};
+    qn_importance im;
+    qn_error err;
     (void)state;
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        const qn_importance im = {.n_tokens = rows[i].n_tokens};
-        assert_int_equal(qn_importance_chunks(&im, rows[i].chunk_size), rows[i].n);
+        im = (qn_importance){.n_tokens = rows[i].n_tokens};
+        assert_int_equal(qn_importance_chunks(&im, 512), rows[i].n);
     }
+    begin(&im);
+    assert_status(&err, qn_importance_merge(&im, &lies, 512, &err), QN_E_RANGE);
+    assert_message_has(&err, "a.gguf");
+    qn_importance_clear(&im);
 }
 
 int main(void) {

@@ -249,6 +249,7 @@ static void test_refused_folders(void **state) {
 /** What a GGUF adapter says wrongly. */
 typedef struct bad_file {
     const char *key, *text; /* metadata to set */
+    float alpha;            /* to set where not 0 */
     const char *rename[2];  /* a tensor, and its other name */
     uint64_t n_rows;        /* of that tensor, where not 0 */
     qn_status status;       /* of opening it or the engine */
@@ -258,6 +259,9 @@ typedef struct bad_file {
 static void spoil(qn_model *model, const bad_file *bad) {
     if (bad->key != NULL) {
         qn_meta_set_string(&model->meta, bad->key, bad->text);
+    }
+    if (bad->alpha != 0) {
+        qn_meta_set_f32(&model->meta, "adapter.lora.alpha", bad->alpha);
     }
     for (uint64_t i = 0; bad->rename[0] != NULL && i < model->n_tensors; i++) {
         qn_model_tensor *t = &model->tensors[i];
@@ -275,6 +279,8 @@ static void test_refused_files(void **state) {
         {.key = "general.type", .text = "model", .status = QN_E_UNSUPPORTED, .part = "is no LoRA adapter"},
         {.key = "general.architecture", .text = "qwen2", .status = QN_E_UNSUPPORTED, .part = "'qwen2', and the model"},
         {.key = "adapter.alora.invocation_tokens", .text = "1", .status = QN_E_UNSUPPORTED, .part = "activated"},
+        {.alpha = INFINITY, .status = QN_E_RANGE, .part = "infinite, times a scale of inf"},
+        {.alpha = NAN, .status = QN_E_RANGE, .part = "times a scale of nan"},
         {.rename = {Q("a"), "blk.0.attn_q.weight"}, .status = QN_E_FORMAT, .part = "is not half of a pair"},
         {.rename = {Q("a"), Q("a")}, .n_rows = 3, .status = QN_E_SHAPE, .part = "do not have one rank"},
         {.rename = {Q("b"), Q("b")}, .n_rows = 31, .status = QN_E_SHAPE, .part = "as a [31, 32] matrix"},
