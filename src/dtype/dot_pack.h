@@ -7,13 +7,24 @@
 #include "dtype/dot_kernels.h"
 #include "dtype/half.h"
 
-/* The codes of 32 elements; *d is the scale before it is stored. Returns the sum of the codes. */
+#include <math.h>
+#include <string.h>
+
+/*
+ * The codes of 32 elements; *d is the scale before it is stored. Returns the sum of the codes. Elements that are no
+ * numbers, or infinite, make a scale that is no number, and so do all products with them.
+ */
 static inline int32_t pack_codes_32(const float *x, float *d, int8_t *codes) {
     int32_t largest = 0;
     int32_t sum = 0;
     for (unsigned e = 0; e < 32; e++) {
         const int32_t bits = (int32_t)(f32_bits(x[e]) & 0x7FFFFFFFU);
         largest = bits > largest ? bits : largest;
+    }
+    if (largest >= 0x7F800000) {
+        memset(codes, 0, 32);
+        *d = NAN;
+        return 0;
     }
     *d = f32_from_bits((uint32_t)largest) / 127.0F;
     /* Below 2^-126 the reciprocal overflows; the stored scale is 0 there, and so are the codes. */
@@ -87,6 +98,12 @@ static void pack_q8_k(const float *src, uint64_t n_cols, const qn_planes *planes
         const float *x = src + 256 * b;
         int8_t *codes = (int8_t *)dst + 256 * b;
         const float largest = signed_largest_256(x);
+        if (!(largest > -INFINITY && largest < INFINITY)) {
+            memset(codes, 0, 256);
+            memset(sums + 16 * b, 0, 16 * sizeof *sums);
+            scales[b] = NAN;
+            continue;
+        }
         /* A block of zeros, or of numbers so small that the reciprocal overflows. */
         const bool is_zero = !(largest >= 0x1p-120F || largest <= -0x1p-120F);
         const float inverse = is_zero ? 0.0F : -127.0F / largest;

@@ -27,11 +27,15 @@ static const qn_importance_entry *entry_of(const qn_importance *im, const char *
     return NULL;
 }
 
-static void check(const qn_importance_entry *e, const float *sums, const double *counts) {
-    for (uint64_t i = 0; i < e->n_matrices * e->n_cols; i++) {
+/* @param sums [n_matrices, n_cols] @param counts [n_matrices] */
+static void check(const qn_importance_entry *e, uint64_t n_matrices, uint64_t n_cols, const float *sums,
+                  const double *counts) {
+    assert_int_equal(e->n_matrices, n_matrices);
+    assert_int_equal(e->n_cols, n_cols);
+    for (uint64_t i = 0; i < n_matrices * n_cols; i++) {
         assert_true(fabsf(e->sums[i] - sums[i]) <= 1e-6F * sums[i]);
     }
-    for (uint64_t m = 0; m < e->n_matrices; m++) {
+    for (uint64_t m = 0; m < n_matrices; m++) {
         assert_true(e->counts[m] == counts[m]);
     }
 }
@@ -62,17 +66,17 @@ static void sums_are_added_when_chunks_are_done(void **state) {
     begin(&im);
     show(&im);
     assert_int_equal(im.n, 2); /* the output matrix is not asked for */
-    check(entry_of(&im, up), (const float[]){0, 0}, (const double[]){0});
+    check(entry_of(&im, up), 1, 2, (const float[]){0, 0}, (const double[]){0});
     assert_ok(&err, qn_importance_commit(&im, 2, &err));
-    check(entry_of(&im, up), plain, (const double[]){2});
-    check(entry_of(&im, experts), stacked, counts);
+    check(entry_of(&im, up), 1, 2, plain, (const double[]){2});
+    check(entry_of(&im, experts), 3, 2, stacked, counts);
     assert_ok(&err, qn_importance_commit(&im, 0, &err)); /* nothing new */
-    check(entry_of(&im, up), plain, (const double[]){2});
+    check(entry_of(&im, up), 1, 2, plain, (const double[]){2});
     im.takes_all = true;
     show(&im);
     assert_ok(&err, qn_importance_commit(&im, 2, &err));
     assert_int_equal(im.n, 3);
-    check(entry_of(&im, up), plain2, (const double[]){4});
+    check(entry_of(&im, up), 1, 2, plain2, (const double[]){4});
     assert_true(im.n_tokens == 4);
     qn_importance_clear(&im);
 }
@@ -134,8 +138,8 @@ static void files_are_added_up(void **state) {
     begin(&sum);
     assert_ok(&err, merge(&sum, path, 512, &err));
     assert_ok(&err, merge(&sum, path, 512, &err));
-    check(entry_of(&sum, up), plain, (const double[]){4});
-    check(entry_of(&sum, experts), stacked, counts);
+    check(entry_of(&sum, up), 1, 2, plain, (const double[]){4});
+    check(entry_of(&sum, experts), 3, 2, stacked, counts);
     assert_int_equal(sum.n_datasets, 1);
     assert_true(sum.n_tokens == 16); /* 6 tokens are two chunks of 4 */
     assert_string_equal(qn_importance_stranger(&sum)->source, path);
@@ -163,17 +167,17 @@ static void legacy_files_are_added_up(void **state) {
     begin(&sum);
     assert_ok(&err, merge(&sum, path, 1, &err));
     assert_int_equal(entry_of(&sum, experts)->n_matrices, 1);
-    check(entry_of(&sum, experts), legacy, (const double[]){2});
+    check(entry_of(&sum, experts), 1, 6, legacy, (const double[]){2});
     show(&sum); /* the model tells how many experts there are */
     assert_ok(&err, qn_importance_commit(&sum, 2, &err));
     assert_int_equal(entry_of(&sum, experts)->n_matrices, 3);
-    check(entry_of(&sum, experts), both, counts);
+    check(entry_of(&sum, experts), 3, 2, both, counts);
     qn_importance_clear(&sum);
     begin(&sum);
     show(&sum); /* the other way round */
     assert_ok(&err, qn_importance_commit(&sum, 2, &err));
     assert_ok(&err, merge(&sum, path, 1, &err));
-    check(entry_of(&sum, experts), both, counts);
+    check(entry_of(&sum, experts), 3, 2, both, counts);
     qn_importance_clear(&im);
     qn_importance_clear(&sum);
     free(path);

@@ -210,6 +210,39 @@ static void test_shapes(void **state) {
     }
 }
 
+/* What is no number, or infinite, is not lost on the way: its vector's products are no numbers, the others' are. */
+static void check_broken(qn_dtype type, float value) {
+    const uint64_t block = qn_dtype_get(type)->block_len;
+    problem p = {.type = type, .n_rows = 17, .n_cols = block == 1 ? 64 : 2 * block, .n_vectors = MAX_VECTORS};
+    make_problem(&p, 5);
+    p.x[4 * X_STRIDE + p.n_cols - 3] = value;
+    for (int level = 0; level <= top_level(); level++) {
+        qn_activations_pack((qn_cpu_level)level, type, p.x, p.n_vectors, X_STRIDE, p.n_cols, p.packed);
+        qn_matmul((qn_cpu_level)level, type, p.weights + 1, p.n_rows, p.n_cols, p.packed, p.n_vectors, p.found,
+                  FOUND_STRIDE);
+        for (uint64_t v = 0; v < p.n_vectors; v++) {
+            for (uint64_t r = 0; r < p.n_rows; r++) {
+                if ((v == 4) == (bool)isfinite(p.found[v * FOUND_STRIDE + r])) {
+                    fail_msg("%s, level %d, %g in vector 4: row %llu of vector %llu is %g", qn_dtype_get(type)->name,
+                             level, (double)value, (unsigned long long)r, (unsigned long long)v,
+                             (double)p.found[v * FOUND_STRIDE + r]);
+                }
+            }
+        }
+    }
+    free_problem(&p);
+}
+
+static void test_broken_activations(void **state) {
+    (void)state;
+    for (uint32_t id = 0; id < QN_DTYPE_LIMIT; id++) {
+        if (qn_matmul_has((qn_dtype)id)) {
+            check_broken((qn_dtype)id, NAN);
+            check_broken((qn_dtype)id, -INFINITY);
+        }
+    }
+}
+
 /* In the order of dot_expected.f64.bin, eight products each. */
 static const struct {
     qn_dtype type;
@@ -313,6 +346,7 @@ int main(void) {
         cmocka_unit_test(test_golden_activations),
         cmocka_unit_test(test_golden_products),
         cmocka_unit_test(test_shapes),
+        cmocka_unit_test(test_broken_activations),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -40,6 +40,14 @@ static inline float *values_of(const qn_model *model, const char *name) {
     return tensor_values(find_tensor(model, name));
 }
 
+/** Whether two numbers have the same bits; NaN too. */
+static inline bool same_bits(float a, float b) {
+    uint32_t bits[2];
+    memcpy(&bits[0], &a, sizeof a);
+    memcpy(&bits[1], &b, sizeof b);
+    return bits[0] == bits[1];
+}
+
 /** Whether two tensors have the same shape and the same bits; says where they part. */
 static inline bool same_tensor(const qn_model_tensor *a, const qn_model_tensor *b) {
     char shape_a[128];
@@ -52,7 +60,7 @@ static inline bool same_tensor(const qn_model_tensor *a, const qn_model_tensor *
         float *x = tensor_values(a);
         float *y = tensor_values(b);
         uint64_t i = 0;
-        while (i < n && memcmp(&x[i], &y[i], sizeof *x) == 0) {
+        while (i < n && same_bits(x[i], y[i])) {
             i++;
         }
         same = i == n;
