@@ -115,6 +115,16 @@ static qn_status check_stack(const finder *f, const char *name, const qn_shape *
                    f->provider->where, name, qn_shape_text(shape, found, sizeof found), n_experts, rows, cols);
 }
 
+/* A tensor as the provider has it; bytes stay NULL where an optional one is absent. */
+static qn_status find_bytes(const finder *f, const char *name, presence wanted, qn_shape *shape, qn_dtype *type,
+                            const void **bytes, qn_error *err) {
+    QN_TRY(f->provider->find(f->provider->self, name, shape, type, bytes, err));
+    return *bytes != NULL || wanted == OPTIONAL
+        ? QN_OK
+        : qn_fail(err, QN_E_NOT_FOUND, "%s: tensor '%s' is missing: a model of architecture '%s' has it",
+                  f->provider->where, name, f->graph->arch);
+}
+
 /* A small tensor in float32, [n_rows, n]; a vector where n_rows is 1. */
 static qn_status find_values(finder *f, const char *name, uint64_t n_rows, uint64_t n, presence wanted,
                              const float **out, qn_error *err) {
@@ -122,12 +132,9 @@ static qn_status find_values(finder *f, const char *name, uint64_t n_rows, uint6
     qn_dtype type = QN_F32;
     const void *bytes = NULL;
     *out = NULL;
-    QN_TRY(f->provider->find(f->provider->self, name, &shape, &type, &bytes, err));
+    QN_TRY(find_bytes(f, name, wanted, &shape, &type, &bytes, err));
     if (bytes == NULL) {
-        return wanted == OPTIONAL
-            ? QN_OK
-            : qn_fail(err, QN_E_NOT_FOUND, "%s: tensor '%s' is missing: a model of architecture '%s' has it",
-                      f->provider->where, name, f->graph->arch);
+        return QN_OK;
     }
     QN_TRY(check_shape(f, name, &shape, n_rows, n, err));
     float *values = qn_arena_array(f->weights->arena, n_rows * n, sizeof *values);
@@ -156,12 +163,9 @@ static qn_status find_matrices(finder *f, const char *name, uint64_t n_experts, 
     const void *bytes = NULL;
     uint64_t row_bytes = 0;
     *out = (qn_weight){0};
-    QN_TRY(f->provider->find(f->provider->self, name, &shape, &type, &bytes, err));
+    QN_TRY(find_bytes(f, name, wanted, &shape, &type, &bytes, err));
     if (bytes == NULL) {
-        return wanted == OPTIONAL
-            ? QN_OK
-            : qn_fail(err, QN_E_NOT_FOUND, "%s: tensor '%s' is missing: a model of architecture '%s' has it",
-                      f->provider->where, name, f->graph->arch);
+        return QN_OK;
     }
     if (n_experts == 0) {
         QN_TRY(check_shape(f, name, &shape, rows, cols, err));

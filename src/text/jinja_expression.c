@@ -463,9 +463,12 @@ static bool is_tuple_end(const qn_jparser *p) {
         qn_jparse_is(p, ']') || qn_jparse_is(p, '=') || qn_jparse_is_name(p, "in");
 }
 
-qn_status qn_jparse_tuple(qn_jparser *p, bool with_condition, qn_jnode **out) {
+typedef qn_status item_fn(qn_jparser *p, bool flag, qn_jnode **out);
+
+/* One item, or a tuple of them where a comma follows. @param flag handed to parse */
+static qn_status parse_items(qn_jparser *p, item_fn *parse, bool flag, qn_jnode **out) {
     qn_jnode *tuple = NULL;
-    QN_TRY(qn_jparse_expression(p, with_condition, out));
+    QN_TRY(parse(p, flag, out));
     while (take_operator(p, ',')) {
         qn_jnode *item = NULL;
         if (tuple == NULL) {
@@ -476,10 +479,14 @@ qn_status qn_jparse_tuple(qn_jparser *p, bool with_condition, qn_jnode **out) {
         if (is_tuple_end(p)) {
             break;
         }
-        QN_TRY(qn_jparse_expression(p, with_condition, &item));
+        QN_TRY(parse(p, flag, &item));
         QN_TRY(qn_jnode_add(p, tuple, item));
     }
     return QN_OK;
+}
+
+qn_status qn_jparse_tuple(qn_jparser *p, bool with_condition, qn_jnode **out) {
+    return parse_items(p, qn_jparse_expression, with_condition, out);
 }
 
 /* ---- targets ---- */
@@ -505,20 +512,5 @@ static qn_status parse_one_target(qn_jparser *p, bool with_attributes, qn_jnode 
 }
 
 qn_status qn_jparse_target(qn_jparser *p, bool with_attributes, qn_jnode **out) {
-    qn_jnode *tuple = NULL;
-    QN_TRY(parse_one_target(p, with_attributes, out));
-    while (take_operator(p, ',')) {
-        qn_jnode *item = NULL;
-        if (tuple == NULL) {
-            QN_TRY(make(p, QN_JN_TUPLE, (*out)->pos, NULL, &tuple));
-            QN_TRY(qn_jnode_add(p, tuple, *out));
-            *out = tuple;
-        }
-        if (is_tuple_end(p)) {
-            break;
-        }
-        QN_TRY(parse_one_target(p, with_attributes, &item));
-        QN_TRY(qn_jnode_add(p, tuple, item));
-    }
-    return QN_OK;
+    return parse_items(p, parse_one_target, with_attributes, out);
 }
