@@ -132,15 +132,14 @@ static qn_status read_additional(template_list *list, const char *dir, qn_error 
     }
     QN_TRY(qn_list_dir(list->arena, folder, &names, err));
     for (uint64_t i = 0; i < names.n; i++) {
-        const size_t n = strlen(names.names[i]);
         const char *path = qn_path_join(list->arena, folder, names.names[i]);
         qn_text text;
         if (path == NULL) {
             return qn_fail_nomem(err, names.names[i], 0);
         }
-        if (n > 6 && strcmp(names.names[i] + n - 6, ".jinja") == 0 && qn_is_file(path)) {
+        if (qn_ends_with(names.names[i], ".jinja") && qn_is_file(path)) {
             QN_TRY(read_text_file(list, path, &text, err));
-            QN_TRY(add_named(list, path, names.names[i], n - 6, text, err));
+            QN_TRY(add_named(list, path, names.names[i], strlen(names.names[i]) - strlen(".jinja"), text, err));
         }
     }
     return QN_OK;

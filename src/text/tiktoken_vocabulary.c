@@ -116,8 +116,7 @@ static qn_status read_lines(const char *where, const char *text, size_t len, qn_
 
 /* Llama 3 calls the file tokenizer.model, Qwen qwen.tiktoken. */
 static bool is_named_tiktoken(const char *path) {
-    const size_t n = strlen(path);
-    return n > 9 && strcmp(path + n - 9, ".tiktoken") == 0;
+    return qn_ends_with(path, ".tiktoken");
 }
 
 qn_status qn_tiktoken_read(const char *where, const char *text, size_t len, qn_token_list *list, qn_merges *out,
