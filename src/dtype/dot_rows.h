@@ -35,7 +35,7 @@ typedef void flat_32_fn(const unsigned char *src, unsigned n_groups, flat_32 *f)
  * Makes the compiler finish a sum before it goes on: left alone, it collects the terms of many sums first, and spills
  * them.
  */
-#define FINISH(sum) __asm__("" : "+x"(sum))
+#define FINISH(sum) __asm__("" : "+v"(sum))
 
 typedef __m128i quad_i32;
 
