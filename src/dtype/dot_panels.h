@@ -158,6 +158,10 @@ DOT_INLINE void add_quads(code_size size, unsigned n, unsigned n_quads, const ui
             const __m256i values = _mm256_set1_epi32(four);
             products[v][0] = add_products(size, products[v][0], q == 0, low, values);
             products[v][1] = add_products(size, products[v][1], q == 0, high, values);
+            if (n_quads > 1) {
+                FINISH(products[v][0]);
+                FINISH(products[v][1]);
+            }
         }
     }
 #pragma GCC unroll 3
@@ -184,16 +188,17 @@ DOT_INLINE __m256i minimum_lanes(const panel_k *p, unsigned half, const unsigned
 /* One block of a panel times n vectors, added to acc. */
 DOT_INLINE void add_block_k(code_size size, unsigned n, const panel_k *p, const unsigned char *const x[PANEL_VECTORS],
                             const qn_planes *planes, uint64_t block, float acc[PANEL_VECTORS][PANEL_ROWS]) {
-    const unsigned step = QUADS_OF(size, 4U);
+    const unsigned n_quads = size == CODES_4_BIT ? 8 : 4; /* that share a scale */
+    const unsigned step = QUADS_OF(size, n_quads);
     __m256i sums[PANEL_VECTORS][2];
     for (unsigned v = 0; v < n; v++) {
         sums[v][0] = sums[v][1] = _mm256_setzero_si256();
     }
-    for (unsigned g = 0; g < 16; g++) {
-        const __m256i factor[2] = {load_256(p->scale[g]), load_256(p->scale[g] + 8)};
+    for (unsigned i = 0; i < 64; i += n_quads) {
+        const __m256i factor[2] = {load_256(p->scale[i / 4]), load_256(p->scale[i / 4] + 8)};
 #pragma GCC unroll 4
-        for (unsigned q = 0; q < 4; q += step) {
-            add_quads(size, n, step, p->codes + 4 * g + q, x, block * DOT_BLOCK + 16 * g + 4 * q, factor, true, sums);
+        for (unsigned q = i; q < i + n_quads; q += step) {
+            add_quads(size, n, step, p->codes + q, x, block * DOT_BLOCK + 4 * q, factor, true, sums);
         }
     }
     for (unsigned v = 0; v < n; v++) {
@@ -325,6 +330,7 @@ DEFINE_TILES(k, panel_k, tiles_k_signed, CODES_SIGNED)
 DEFINE_TILES(k, panel_k, tiles_k_7_bit, CODES_7_BIT)
 DEFINE_TILES(k, panel_k, tiles_k_6_bit, CODES_6_BIT)
 DEFINE_TILES(k, panel_k, tiles_k_5_bit, CODES_5_BIT)
+DEFINE_TILES(k, panel_k, tiles_k_4_bit, CODES_4_BIT)
 DEFINE_TILES(32, panel_32, tiles_32_signed, CODES_SIGNED)
 DEFINE_TILES(32, panel_32, tiles_32_5_bit, CODES_5_BIT)
 DEFINE_TILES(32, panel_32, tiles_32_4_bit, CODES_4_BIT)

@@ -41,7 +41,7 @@
 
 DEFINE_QUICK_DOT(q2_k, k, sizeof(qn_block_q2_k), rows_k, tiles_k_5_bit)
 DEFINE_QUICK_DOT(q3_k, k, sizeof(qn_block_q3_k), rows_k, tiles_k_5_bit)
-DEFINE_QUICK_DOT(q4_k, k, sizeof(qn_block_q4_k), rows_k, tiles_k_5_bit)
+DEFINE_QUICK_DOT(q4_k, k, sizeof(qn_block_q4_k), rows_k, tiles_k_4_bit)
 DEFINE_QUICK_DOT(q5_k, k, sizeof(qn_block_q5_k), rows_k, tiles_k_5_bit)
 DEFINE_QUICK_DOT(q6_k, k, sizeof(qn_block_q6_k), rows_k, tiles_k_6_bit)
 DEFINE_QUICK_DOT(iq4_xs, k, sizeof(qn_block_iq4_xs), rows_k_signed, tiles_k_signed)
