@@ -82,6 +82,7 @@ DOT_INLINE void add_quads(code_size size, unsigned n, unsigned n_quads, const ui
 #pragma GCC unroll 6
     for (unsigned v = 0; v < n; v++) {
         sums[v] = add_scaled(sums[v], products[v], factor, is_scaled);
+        FINISH(sums[v]);
     }
 }
 
@@ -98,15 +99,16 @@ DOT_INLINE __m512i minimum_lanes(const panel_k *p, const unsigned char *x_sums) 
 /* One block of a panel times n vectors, added to acc. */
 DOT_INLINE void add_block_k(code_size size, unsigned n, const panel_k *p, const unsigned char *const x[PANEL_VECTORS],
                             const qn_planes *planes, uint64_t block, float acc[][PANEL_ROWS]) {
-    const unsigned step = QUADS_OF(size, 4U);
+    const unsigned n_quads = size == CODES_4_BIT || size == CODES_SIGNED ? 8 : 4; /* that share a scale */
+    const unsigned step = QUADS_OF(size, n_quads);
     __m512i sums[PANEL_VECTORS];
     for (unsigned v = 0; v < n; v++) {
         sums[v] = _mm512_setzero_si512();
     }
-    for (unsigned g = 0; g < 16; g++) {
-        const __m512i factor = _mm512_load_si512(p->scale[g]);
-#pragma GCC unroll 4
-        for (unsigned q = 4 * g; q < 4 * g + 4; q += step) {
+    for (unsigned i = 0; i < 64; i += n_quads) {
+        const __m512i factor = _mm512_load_si512(p->scale[i / 4]);
+#pragma GCC unroll 8
+        for (unsigned q = i; q < i + n_quads; q += step) {
             add_quads(size, n, step, p->codes + q, x, block * DOT_BLOCK + 4 * q, factor, true, sums);
         }
     }
