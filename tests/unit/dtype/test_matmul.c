@@ -151,16 +151,19 @@ static double tolerance_of(qn_dtype type) {
 
 static void check_products(const problem *p, int level) {
     for (uint64_t v = 0; v < p->n_vectors; v++) {
+        double x[MAX_COLS];
+        double xx = 0.0;
+        for (uint64_t c = 0; c < p->n_cols; c++) {
+            x[c] = packed_value(p, v, c);
+            xx += x[c] * x[c];
+        }
         for (uint64_t r = 0; r < p->n_rows; r++) {
             double sum = 0.0;
             double ww = 0.0;
-            double xx = 0.0;
             for (uint64_t c = 0; c < p->n_cols; c++) {
                 const double w = p->w[r * p->n_cols + c];
-                const double x = packed_value(p, v, c);
-                sum += w * x;
+                sum += w * x[c];
                 ww += w * w;
-                xx += x * x;
             }
             const double found = p->found[v * FOUND_STRIDE + r];
             if (!(fabs(found - sum) <= tolerance_of(p->type) * sqrt(ww * xx) + 1e-30)) {
