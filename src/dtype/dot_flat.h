@@ -15,6 +15,7 @@
 #include "dtype/grids.h"
 #include "dtype/half.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <string.h>
 #if defined(__AVX2__)

@@ -78,17 +78,25 @@ static void pack_q8_0_floats(const float *src, uint64_t n_cols, const qn_planes 
 
 /* The first element of largest size, with its sign. */
 static inline float signed_largest_256(const float *x) {
-    int32_t largest = 0;
+    uint32_t largest = 0;
+    uint32_t signs = 0; /* that elements of this size have: bit 0 for plus, bit 1 for minus */
     for (unsigned e = 0; e < 256; e++) {
-        const int32_t bits = (int32_t)(f32_bits(x[e]) & 0x7FFFFFFFU);
-        largest = bits > largest ? bits : largest;
+        const uint32_t size = f32_bits(x[e]) & 0x7FFFFFFFU;
+        largest = size > largest ? size : largest;
     }
     for (unsigned e = 0; e < 256; e++) {
-        if ((int32_t)(f32_bits(x[e]) & 0x7FFFFFFFU) == largest) {
+        const uint32_t bits = f32_bits(x[e]);
+        signs |= (bits & 0x7FFFFFFFU) == largest ? 1U + (bits >> 31) : 0U;
+    }
+    if (signs != 3) {
+        return f32_from_bits(largest | (signs >> 1) << 31);
+    }
+    for (unsigned e = 0; e < 255; e++) {
+        if ((f32_bits(x[e]) & 0x7FFFFFFFU) == largest) {
             return x[e];
         }
     }
-    return 0.0F;
+    return x[255];
 }
 
 static void pack_q8_k(const float *src, uint64_t n_cols, const qn_planes *planes, unsigned char *dst) {
@@ -108,17 +116,22 @@ static void pack_q8_k(const float *src, uint64_t n_cols, const qn_planes *planes
         const bool is_zero = !(largest >= 0x1p-120F || largest <= -0x1p-120F);
         const float inverse = is_zero ? 0.0F : -127.0F / largest;
         scales[b] = is_zero ? 0.0F : 1.0F / inverse;
+        int16_t whole[256];
+        for (unsigned e = 0; e < 256; e++) {
+            /* Adding 1.5 * 2^23 rounds to nearest even and leaves the integer in the low bits. */
+            const float shifted = x[e] * inverse + 12582912.0F;
+            const int32_t code = (int32_t)(f32_bits(shifted) & 0x007FFFFFU) - 0x00400000;
+            whole[e] = (int16_t)(code > 127 ? 127 : code);
+        }
+        for (unsigned e = 0; e < 256; e++) {
+            codes[e] = (int8_t)whole[e];
+        }
         for (unsigned g = 0; g < 16; g++) {
-            int32_t sum = 0;
+            int16_t sum = 0;
             for (unsigned e = 0; e < 16; e++) {
-                /* Adding 1.5 * 2^23 rounds to nearest even and leaves the integer in the low bits. */
-                const float shifted = x[16 * g + e] * inverse + 12582912.0F;
-                const int32_t code = (int32_t)(f32_bits(shifted) & 0x007FFFFFU) - 0x00400000;
-                const int32_t bounded = code > 127 ? 127 : code;
-                codes[16 * g + e] = (int8_t)bounded;
-                sum += bounded;
+                sum = (int16_t)(sum + whole[16 * g + e]);
             }
-            sums[16 * b + g] = (int16_t)sum;
+            sums[16 * b + g] = sum;
         }
     }
 }
