@@ -26,7 +26,7 @@ DOT_INLINE __m512i add_scaled(__m512i sum, __m512i products, __m512i factor, boo
     return _mm512_add_epi32(sum, is_scaled ? _mm512_mullo_epi32(products, _mm512_srai_epi32(factor, 16)) : products);
 }
 
-DOT_INLINE __m512i add_pairs(__m512i sum, __m512i a, __m512i b) {
+DOT_INLINE __m512i add_wide_words(__m512i sum, __m512i a, __m512i b) {
     return _mm512_dpwssd_epi32(sum, a, b);
 }
 
@@ -44,7 +44,7 @@ DOT_INLINE __m512i add_scaled(__m512i sum, __m512i products, __m512i factor, boo
     return _mm512_add_epi32(sum, _mm512_madd_epi16(products, factor));
 }
 
-DOT_INLINE __m512i add_pairs(__m512i sum, __m512i a, __m512i b) {
+DOT_INLINE __m512i add_wide_words(__m512i sum, __m512i a, __m512i b) {
     return _mm512_add_epi32(sum, _mm512_madd_epi16(a, b));
 }
 
@@ -91,7 +91,7 @@ DOT_INLINE __m512i minimum_lanes(const panel_k *p, const unsigned char *x_sums) 
     __m512i sum = _mm512_setzero_si512();
 #pragma GCC unroll 8
     for (unsigned i = 0; i < 8; i++) {
-        sum = add_pairs(sum, _mm512_load_si512(p->minimum[i]), broadcast_quad(x_sums + (size_t)4 * i));
+        sum = add_wide_words(sum, _mm512_load_si512(p->minimum[i]), broadcast_quad(x_sums + (size_t)4 * i));
     }
     return sum;
 }

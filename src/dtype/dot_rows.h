@@ -55,6 +55,26 @@ DOT_INLINE __m256i pairs_of(code_size size, __m256i codes, __m256i x) {
     return _mm256_maddubs_epi16(codes, x);
 }
 
+/* sum + pairs times scale, two words to a lane. */
+DOT_INLINE __m256i add_words(__m256i sum, __m256i pairs, __m256i scale) {
+#if defined(__AVX512VNNI__)
+    return _mm256_dpwssd_epi32(sum, pairs, scale);
+#else
+    return _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, scale));
+#endif
+}
+
+/* Sums of fours of products of 32 codes. */
+DOT_INLINE __m256i quads_of(code_size size, __m256i codes, __m256i x) {
+#if defined(__AVX512VNNI__)
+    const bool is_signed = size == CODES_SIGNED;
+    return _mm256_dpbusd_epi32(_mm256_setzero_si256(), is_signed ? _mm256_abs_epi8(codes) : codes,
+                               is_signed ? _mm256_sign_epi8(x, codes) : x);
+#else
+    return _mm256_madd_epi16(pairs_of(size, codes, x), _mm256_set1_epi16(1));
+#endif
+}
+
 DOT_INLINE __m256i load_256(const void *from) {
     return _mm256_loadu_si256((const __m256i *)from);
 }
@@ -77,7 +97,7 @@ DOT_INLINE quad_i32 code_sums_k(code_size size, const flat_k f[DOT_ROWS], const 
 #pragma GCC unroll 8
         for (unsigned j = 0; j < 8; j++) {
             const __m256i pairs = pairs_of(size, load_256(f[r].codes + 32 * j), load_256(x + 32 * j));
-            sums[r] = _mm256_add_epi32(sums[r], _mm256_madd_epi16(pairs, scales_of_16(halves[j / 4], j % 4)));
+            sums[r] = add_words(sums[r], pairs, scales_of_16(halves[j / 4], j % 4));
         }
     }
     return sums_of_rows(sums);
@@ -92,11 +112,10 @@ DOT_INLINE quad_i32 minimum_sums_k(const flat_k f[DOT_ROWS], const int16_t *x_su
 }
 
 DOT_INLINE quad_i32 code_sums_32(code_size size, const flat_32 f[DOT_ROWS], unsigned g, const int8_t *x) {
-    const __m256i ones = _mm256_set1_epi16(1);
     const __m256i values = load_256(x);
     __m256i sums[DOT_ROWS];
     for (unsigned r = 0; r < DOT_ROWS; r++) {
-        sums[r] = _mm256_madd_epi16(pairs_of(size, load_256(f[r].codes + 32 * g), values), ones);
+        sums[r] = quads_of(size, load_256(f[r].codes + 32 * g), values);
     }
     return sums_of_rows(sums);
 }
