@@ -122,9 +122,9 @@ function(qn_add_c_peers)
     endforeach()
 endfunction()
 
-# Python and shell tests of peers/, fault/, install/ and cli/.
+# Python and shell tests of peers/, fault/, install/, emulated/ and cli/.
 function(qn_add_script_tests)
-    foreach(folder peers fault install)
+    foreach(folder peers fault install emulated)
         string(REGEX REPLACE "s$" "" label "${folder}")
         file(GLOB sources CONFIGURE_DEPENDS
             "${CMAKE_CURRENT_SOURCE_DIR}/${folder}/test_*.py" "${CMAKE_CURRENT_SOURCE_DIR}/${folder}/test_*.sh")

@@ -18,7 +18,6 @@
 enum {
     PANEL_ROWS = 16,
     PANEL_BLOCKS = 4,     /* blocks of 256 columns in a run */
-    PANEL_VECTORS = 3,    /* of a tile: 6 sums in 32 bits, 6 in 16, 2 of codes and one of values fill the registers */
     PANEL_LEAST = 6,      /* vectors from which a panel is worth its making */
     PANEL_LEAST_GRIDS = 3 /* of types whose codes are looked up, which costs more for each vector */
 };
@@ -125,47 +124,33 @@ static void fill_panel_32(const qn_dot_task *task, uint64_t r, uint64_t byte, un
     }
 }
 
+/* How many quads of columns may be added up before they are widened, of a group of 4 quads or 8. */
 #if defined(__AVX512VNNI__)
-
 #define QUADS_OF(size, most) (most)
-
-typedef __m256i quad_products;
-
-/* A quad of each row, added in 32 bits. */
-DOT_INLINE quad_products add_products(code_size size, quad_products sum, bool is_first, __m256i codes, __m256i x) {
-    const __m256i before = is_first ? _mm256_setzero_si256() : sum;
-    if (size == CODES_SIGNED) {
-        return _mm256_dpbusd_epi32(before, _mm256_abs_epi8(codes), _mm256_sign_epi8(x, codes));
-    }
-    return _mm256_dpbusd_epi32(before, codes, x);
-}
-
-/* factor has each scale twice, in 16 bits. */
-DOT_INLINE __m256i add_scaled(__m256i sum, quad_products products, __m256i factor, bool is_scaled) {
-    return _mm256_add_epi32(sum, is_scaled ? _mm256_mullo_epi32(products, _mm256_srai_epi32(factor, 16)) : products);
-}
-
 #else
-
-/* How many quads of columns may be added up in 16 bits, of a group of 4 quads or 8. */
 #define QUADS_OF(size, most) \
     ((size) == CODES_4_BIT ? (most) : (size) == CODES_5_BIT ? 4U : (size) == CODES_6_BIT ? 2U : 1U)
+#endif
 
-typedef __m256i quad_products;
+#if defined(__AVX512BW__)
+#include "dtype/dot_panels_wide.h"
+#else
+
+enum {
+    PANEL_VECTORS = 3 /* of a tile: 6 sums in 32 bits, 6 in 16, 2 of codes and one of values fill the registers */
+};
 
 /* A quad of each row as two sums of pairs, added in 16 bits. */
-DOT_INLINE quad_products add_products(code_size size, quad_products sum, bool is_first, __m256i codes, __m256i x) {
+DOT_INLINE __m256i add_products(code_size size, __m256i sum, bool is_first, __m256i codes, __m256i x) {
     const __m256i pairs = pairs_of(size, codes, x);
     return is_first ? pairs : _mm256_add_epi16(sum, pairs);
 }
 
 /* factor has each scale twice, in 16 bits; ones where products are not scaled. */
-DOT_INLINE __m256i add_scaled(__m256i sum, quad_products products, __m256i factor, bool is_scaled) {
+DOT_INLINE __m256i add_scaled(__m256i sum, __m256i products, __m256i factor, bool is_scaled) {
     (void)is_scaled;
     return _mm256_add_epi32(sum, _mm256_madd_epi16(products, factor));
 }
-
-#endif
 
 /*
  * Adds n_quads quads to sums, times factor[half]. The loops have constant bounds and are unrolled; sums live in
@@ -174,7 +159,7 @@ DOT_INLINE __m256i add_scaled(__m256i sum, quad_products products, __m256i facto
 DOT_INLINE void add_quads(code_size size, unsigned n, unsigned n_quads, const uint32_t (*codes)[PANEL_ROWS],
                           const unsigned char *const x[PANEL_VECTORS], size_t offset, const __m256i factor[2],
                           bool is_scaled, __m256i sums[PANEL_VECTORS][2]) {
-    quad_products products[PANEL_VECTORS][2];
+    __m256i products[PANEL_VECTORS][2];
 #pragma GCC unroll 8
     for (unsigned q = 0; q < n_quads; q++) {
         const __m256i low = load_256(codes[q]);
@@ -275,6 +260,8 @@ DOT_INLINE void add_block_32(code_size size, unsigned n, const panel_32 *p, unsi
     }
 }
 
+#endif
+
 /* Copies the products of a tile's rows that there are; nearly always all. */
 DOT_INLINE void copy_rows(const qn_dot_task *task, uint64_t r, float *to, const float *from) {
     if (r + PANEL_ROWS <= task->n_rows) {
@@ -332,10 +319,13 @@ DOT_INLINE void add_tile_32(code_size size, const qn_dot_task *task, uint64_t r,
     store_tile(task, r, v, n, acc);
 }
 
-/* All vectors in tiles of three; one or two at the end. */
+/* All vectors in tiles as large as can be; three, two or one at the end. */
 #define DEFINE_TILES(kind, panel_type, name, size)                                                                \
     static void name(const qn_dot_task *task, uint64_t r, const panel_type *panels, uint64_t block, unsigned n) { \
         uint64_t v = 0;                                                                                           \
+        for (; v + PANEL_VECTORS <= task->n_vectors; v += PANEL_VECTORS) {                                        \
+            add_tile_##kind(size, task, r, v, PANEL_VECTORS, panels, block, n);                                   \
+        }                                                                                                         \
         for (; v + 3 <= task->n_vectors; v += 3) {                                                                \
             add_tile_##kind(size, task, r, v, 3, panels, block, n);                                               \
         }                                                                                                         \

@@ -41,7 +41,7 @@ DOT_INLINE void store_rows(const qn_dot_task *task, uint64_t r, uint64_t v, cons
  * Makes the compiler finish a sum before it goes on: left alone, it collects the terms of many sums first, and spills
  * them.
  */
-#define FINISH(sum) __asm__("" : "+x"(sum))
+#define FINISH(sum) __asm__("" : "+v"(sum))
 
 /* Sums of the eight lanes of each row. */
 DOT_INLINE __m128i sums_of_rows(const __m256i rows[DOT_ROWS]) {
@@ -57,6 +57,26 @@ DOT_INLINE __m256i pairs_of(code_size size, __m256i codes, __m256i x) {
         return _mm256_maddubs_epi16(_mm256_abs_epi8(codes), _mm256_sign_epi8(x, codes));
     }
     return _mm256_maddubs_epi16(codes, x);
+}
+
+/* sum + pairs times scale, two words to a lane. */
+DOT_INLINE __m256i add_words(__m256i sum, __m256i pairs, __m256i scale) {
+#if defined(__AVX512VNNI__)
+    return _mm256_dpwssd_epi32(sum, pairs, scale);
+#else
+    return _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, scale));
+#endif
+}
+
+/* Sums of fours of products of 32 codes. */
+DOT_INLINE __m256i quads_of(code_size size, __m256i codes, __m256i x) {
+#if defined(__AVX512VNNI__)
+    const bool is_signed = size == CODES_SIGNED;
+    return _mm256_dpbusd_epi32(_mm256_setzero_si256(), is_signed ? _mm256_abs_epi8(codes) : codes,
+                               is_signed ? _mm256_sign_epi8(x, codes) : x);
+#else
+    return _mm256_madd_epi16(pairs_of(size, codes, x), _mm256_set1_epi16(1));
+#endif
 }
 
 DOT_INLINE __m256i load_256(const void *from) {

@@ -32,7 +32,7 @@ DOT_INLINE __m256i scale_of_32(__m256i scales, unsigned i) {
 }
 
 DOT_INLINE __m256i add_codes(code_size size, __m256i sum, __m256i codes, const int8_t *x, __m256i scale) {
-    return _mm256_add_epi32(sum, _mm256_madd_epi16(pairs_of(size, codes, load_256(x)), scale));
+    return add_words(sum, pairs_of(size, codes, load_256(x)), scale);
 }
 
 /* Scales and minima of Q4_K and Q5_K as bytes: eight scales, eight minima. */
@@ -338,7 +338,6 @@ DOT_INLINE void quick_rows_32(const qn_dot_task *task, quick_32_fn *quick, quick
     const int8_t *x = (const int8_t *)task->vectors;
     const float *x_d = (const float *)(const void *)(task->vectors + task->planes.d);
     const float *x_s = (const float *)(const void *)(task->vectors + task->planes.sums);
-    const __m256i ones = _mm256_set1_epi16(1);
     for (uint64_t r = 0; r < task->n_rows; r += DOT_ROWS) {
         const unsigned char *rows[DOT_ROWS];
         __m128 acc = _mm_setzero_ps();
@@ -351,7 +350,7 @@ DOT_INLINE void quick_rows_32(const qn_dot_task *task, quick_32_fn *quick, quick
             __m256i sums[DOT_ROWS];
 #pragma GCC unroll 4
             for (unsigned i = 0; i < DOT_ROWS; i++) {
-                sums[i] = _mm256_madd_epi16(pairs_of(size, quick(rows[i] + g * block_bytes), values), ones);
+                sums[i] = quads_of(size, quick(rows[i] + g * block_bytes), values);
                 FINISH(sums[i]);
             }
             /* Two blocks of 17 to 24 bytes lie in a line of the cache, or one of 34. */

@@ -35,7 +35,7 @@ DOT_INLINE grid_block begin_grid(__m256i scales, short offset, bool has_signs, _
 DOT_INLINE void add_group(grid_block *b, unsigned g, __m256i codes, __m256i values) {
     const __m256i pairs = _mm256_maddubs_epi16(codes, values);
     const __m256i scale = scales_of_16(b->scales[g / 4], g % 4);
-    b->sums.codes = _mm256_add_epi32(b->sums.codes, _mm256_madd_epi16(pairs, scale));
+    b->sums.codes = add_words(b->sums.codes, pairs, scale);
 }
 
 /* 2n + 1 of nibbles. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * test_matmul.c: packed rows times vectors, every type at every level, against double-precision products of the
- * decoded weights; the golden products; and the same bits for any split into calls.
+ * decoded weights; the golden products; and the same bits for any split into calls and at every level with vectors.
  */
 #include "vectors.h"
 
@@ -24,6 +24,7 @@ typedef struct problem {
     unsigned char *weights; /* at an odd address inside */
     unsigned char *packed;  /* activations */
     float *found;
+    float *narrow; /* what the first level with vectors found */
 } problem;
 
 enum { X_STRIDE = MAX_COLS + 3, FOUND_STRIDE = MAX_ROWS + 2 };
@@ -53,7 +54,9 @@ static void make_problem(problem *p, uint32_t seed) {
     p->weights = malloc((size_t)(p->n_rows * p->row_bytes) + 1);
     p->packed = aligned_alloc(64, packed_bytes);
     p->found = malloc(MAX_VECTORS * FOUND_STRIDE * sizeof *p->found);
-    assert_true(p->w != NULL && p->x != NULL && p->weights != NULL && p->packed != NULL && p->found != NULL);
+    p->narrow = malloc(MAX_VECTORS * FOUND_STRIDE * sizeof *p->narrow);
+    assert_true(p->w != NULL && p->x != NULL && p->weights != NULL && p->packed != NULL && p->found != NULL &&
+                p->narrow != NULL);
     for (size_t i = 0; i < n; i++) {
         p->w[i] = random_value(&state) * 0.1F;
     }
@@ -90,6 +93,17 @@ static void free_problem(problem *p) {
     free(p->weights);
     free(p->packed);
     free(p->found);
+    free(p->narrow);
+}
+
+/* Wider registers change no bit: floats are added in one order. The level without vectors does not fuse products. */
+static void check_levels(const problem *p, int level) {
+    const size_t size = (size_t)(p->n_vectors * FOUND_STRIDE) * sizeof *p->found;
+    if (level == QN_CPU_AVX2) {
+        memcpy(p->narrow, p->found, size);
+    } else if (level > QN_CPU_AVX2) {
+        check_same_bytes(qn_dtype_get((uint32_t)p->type)->name, level, p->found, p->narrow, size);
+    }
 }
 
 /* The partner of a type's activations, as facts/quants.md §8 has it. */
@@ -137,16 +151,19 @@ static double tolerance_of(qn_dtype type) {
 
 static void check_products(const problem *p, int level) {
     for (uint64_t v = 0; v < p->n_vectors; v++) {
+        double x[MAX_COLS];
+        double xx = 0.0;
+        for (uint64_t c = 0; c < p->n_cols; c++) {
+            x[c] = packed_value(p, v, c);
+            xx += x[c] * x[c];
+        }
         for (uint64_t r = 0; r < p->n_rows; r++) {
             double sum = 0.0;
             double ww = 0.0;
-            double xx = 0.0;
             for (uint64_t c = 0; c < p->n_cols; c++) {
                 const double w = p->w[r * p->n_cols + c];
-                const double x = packed_value(p, v, c);
-                sum += w * x;
+                sum += w * x[c];
                 ww += w * w;
-                xx += x * x;
             }
             const double found = p->found[v * FOUND_STRIDE + r];
             if (!(fabs(found - sum) <= tolerance_of(p->type) * sqrt(ww * xx) + 1e-30)) {
@@ -186,6 +203,7 @@ static void check_shape(qn_dtype type, uint64_t n_rows, uint64_t n_cols, uint64_
         check_packed(&p, level);
         check_products(&p, level);
         check_splits(&p, level);
+        check_levels(&p, level);
         for (uint64_t v = 0; v < MAX_VECTORS; v++) {
             for (uint64_t r = v < n_vectors ? n_rows : 0; r < FOUND_STRIDE; r++) {
                 assert_true(p.found[v * FOUND_STRIDE + r] == -77.0F);
