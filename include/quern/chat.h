@@ -126,7 +126,8 @@ void qn_chat_free(qn_chat *chat);
 /**
  * Adds a user's message, puts the conversation through the model's chat template, and writes the answer, which becomes
  * part of the conversation. What an earlier turn computed is kept. Where it fails, or is stopped before the answer
- * begins, the conversation is as it was. A model without a template is told of by an event (QN_EVENT_NOTE), once.
+ * begins, the conversation is as it was. Reading the prompt is progress in tokens, under the stage "Prompt". A model
+ * without a template is told of by an event (QN_EVENT_NOTE), once.
  * @param on_text may be NULL
  * @param stats   may be NULL
  * @return QN_OK; QN_E_RANGE when the conversation has no room for an answer, or no token meets the grammar; QN_E_FORMAT

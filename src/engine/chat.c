@@ -14,6 +14,7 @@
 #include "engine/chat_model.h"
 #include "engine/json_schema.h"
 #include "engine/sampler.h"
+#include "stream/stream_progress.h"
 #include "text/chat_render.h"
 #include "text/tokenizer.h"
 
@@ -279,19 +280,54 @@ static qn_status tokens_of(const qn_chat *chat, const qn_buffer *text, qn_ids *i
                        !begins_with_bos(chat, text), true, ids, err);
 }
 
-/* Appends tokens to the sequence, a batch at a time, so that a long prompt can be stopped too. */
-static qn_status read_tokens(qn_chat *chat, const int32_t *tokens, size_t n, qn_error *err) {
-    for (size_t at = 0; at < n && !atomic_load(&chat->is_stopped);) {
-        const size_t n_now = n - at < chat->n_batch ? n - at : (size_t)chat->n_batch;
-        QN_TRY(qn_engine_decode(chat->engine, chat->sequence, tokens + at, n_now, false,
-                                at + n_now == n ? chat->logits : NULL, err));
-        for (const size_t end = at + n_now; at < end; at++) {
-            qn_ids_push(&chat->in_sequence, tokens[at]);
-            qn_sampler_accept(chat->sampler, tokens[at]);
+/** A prompt that is being read. */
+typedef struct reading {
+    const qn_chat *chat;
+    qn_progress progress;
+    uint64_t n_read; /* tokens in the sequence */
+    uint64_t n_now;  /* of the batch that is computed */
+} reading;
+
+static void tell_read(reading *r, uint64_t n_tokens) {
+    qn_progress_add(&r->progress, (qn_progress_at){0}, n_tokens - r->progress.bytes_done);
+}
+
+static bool on_decode(void *user, double share) {
+    reading *r = user;
+    tell_read(r, r->n_read + (uint64_t)(share * (double)r->n_now));
+    return !atomic_load(&r->chat->is_stopped);
+}
+
+/* Appends tokens to the sequence, a batch at a time: where it is stopped, what whole batches computed is kept. */
+static qn_status read_batches(qn_chat *chat, reading *r, const int32_t *tokens, size_t n, qn_error *err) {
+    while (r->n_read < n && !atomic_load(&chat->is_stopped)) {
+        r->n_now = n - r->n_read < chat->n_batch ? n - r->n_read : chat->n_batch;
+        const size_t end = r->n_read + r->n_now;
+        const qn_status status = qn_engine_decode(chat->engine, chat->sequence, tokens + r->n_read, r->n_now, false,
+                                                  end == n ? chat->logits : NULL, err);
+        if (status == QN_E_INTERRUPTED && atomic_load(&chat->is_stopped)) {
+            return QN_OK;
+        }
+        QN_TRY(status);
+        for (; r->n_read < end; r->n_read++) {
+            qn_ids_push(&chat->in_sequence, tokens[r->n_read]);
+            qn_sampler_accept(chat->sampler, tokens[r->n_read]);
         }
         QN_TRY(qn_ids_status(&chat->in_sequence, err));
+        tell_read(r, r->n_read);
     }
     return QN_OK;
+}
+
+static qn_status read_tokens(qn_chat *chat, const int32_t *tokens, size_t n, qn_error *err) {
+    reading r = {.chat = chat};
+    qn_progress_begin(&r.progress, chat->job, 0, 0, n);
+    r.progress.counts_tokens = true;
+    qn_progress_stage(&r.progress, "Prompt");
+    qn_engine_watch(chat->engine, on_decode, &r);
+    const qn_status status = read_batches(chat, &r, tokens, n, err);
+    qn_engine_watch(chat->engine, NULL, NULL);
+    return status;
 }
 
 /* Brings the sequence to hold the prompt; its last token is always computed, for the logits. */
