@@ -312,9 +312,9 @@ static qn_status converse(talk *t, qn_error *err) {
     if (!t->settings->is_quiet) {
         (void)fputs("Say something; /help lists commands.\n", stderr);
     }
-    qn_interrupt_watch_answer(t->chat, false);
     while (goes_on) {
         bool is_block = false;
+        qn_interrupt_watch_answer(t->chat, false); /* anew: what came at the last answer is over */
         const char *line = qn_line_editor_read(editor, ">>> ", "... ", &is_block);
         qn_chat_stats stats = {0};
         if (line == NULL) {

@@ -51,3 +51,7 @@ echo "# a single answer"
 talk 'la la' '\x03' -- "${run[@]}" "${endless[@]}" -p Sing | sed 's/la la.*/la …/'
 echo "# --json answers once"
 talk -- "${run[@]}" --json
+echo "# Ctrl-C drops a line also after Ctrl-Z and fg"
+printf '%s ' "${run[@]}" >m.sh
+talk '$ ' '. ./m.sh\n' '>>> ' '\x1a' '$ ' 'fg\n' '>>> ' 'half a line\x03' '>>> ' '"""one\n' '... ' 'two\x03' '>>> ' \
+    'What is a quern?\n' '>>> ' '/bye\n' '$ ' 'exit\n' -- env 'PS1=$ ' bash --norc --noediting -i
