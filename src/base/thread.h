@@ -7,8 +7,8 @@
 #include <stdbool.h>
 
 /**
- * Starts a thread that takes no signal but those its own faults raise: handlers run where their program expects them, in
- * a thread of its own. (A line editor's would otherwise redraw its line in two threads at once.)
+ * Starts a thread that takes no signal but those its own faults raise: handlers run where their program expects them,
+ * in a thread of its own. (A line editor's would otherwise redraw its line in two threads at once.)
  * @return false when there can be no more threads
  */
 bool qn_thread_start(pthread_t *thread, void *(*fn)(void *), void *arg);

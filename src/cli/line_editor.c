@@ -84,8 +84,8 @@ void qn_line_editor_close(qn_line_editor *editor) {
 }
 
 /*
- * A line, with Ctrl-C a key like others. After Ctrl-Z and `fg` it is a signal, since the editor then sets the terminal up
- * as it was when it was opened: that ends readline() too.
+ * A line, with Ctrl-C a key like others. After Ctrl-Z and `fg` it is a signal, since the editor then sets the terminal
+ * up as it was when it was opened: that ends readline() too.
  */
 static char *read_line(const char *prompt, bool *is_dropped) {
     struct termios before;

@@ -196,7 +196,7 @@ static qn_status check_options(const qn_chat_options *options, qn_grammar **gram
 }
 
 static qn_status open_model(qn_chat *chat, const qn_chat_options *options, qn_job *job, qn_error *err) {
-    QN_TRY(qn_chat_model_open(options, qn_available_bytes(), job, &chat->model, &chat->engine, err));
+    QN_TRY(qn_chat_model_open(options, NULL, job, &chat->model, &chat->engine, err));
     QN_TRY(check_memory(chat, err));
     const qn_status status = qn_tokenizer_new(qn_engine_meta(chat->engine), &chat->tokenizer, err);
     return status == QN_OK ? QN_OK : qn_fail_at(err, status, "%s", chat->model.inputs.base_dir);
