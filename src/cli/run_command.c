@@ -275,11 +275,25 @@ static qn_status answer_once(talk *t, const char *text, qn_error *err) {
 
 static const char commands_help[] = "  /clear          forget the conversation\n"
                                     "  /system TEXT    forget it and set the system message\n"
+                                    "  /grammar FILE   answers follow this GBNF, or JSON schema (.json); off: none\n"
                                     "  /memory         speed so far and where memory went\n"
                                     "  /help           this list\n"
                                     "  /bye            leave; so does Ctrl-D\n"
                                     "  \"\"\"             begins and ends a message of several lines\n"
                                     "  Ctrl-C          stops the answer, drops a line\n";
+
+/* @param file "off": answers are free */
+static qn_status change_rules(talk *t, const char *file, qn_error *err) {
+    char *text = NULL;
+    if (strcmp(file, "off") == 0) {
+        return qn_chat_follow(t->chat, NULL, NULL, err);
+    }
+    QN_TRY(qn_read_text(file, MAX_RULES_BYTES, &text, NULL, err));
+    const bool is_schema = qn_ends_with(file, ".json");
+    const qn_status status = qn_chat_follow(t->chat, is_schema ? NULL : text, is_schema ? text : NULL, err);
+    free(text);
+    return status;
+}
 
 /* A line that begins with '/'. @return whether the conversation goes on */
 static bool obey(talk *t, const char *line, qn_error *err) {
@@ -291,6 +305,8 @@ static bool obey(talk *t, const char *line, qn_error *err) {
         status = qn_chat_reset(t->chat, NULL, err);
     } else if (strncmp(line, "/system ", 8) == 0) {
         status = qn_chat_reset(t->chat, line + 8, err);
+    } else if (strncmp(line, "/grammar ", 9) == 0) {
+        status = change_rules(t, line + 9, err);
     } else if (strcmp(line, "/memory") == 0) {
         print_numbers(t);
     } else if (strcmp(line, "/help") == 0) {

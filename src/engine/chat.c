@@ -36,7 +36,8 @@ struct qn_chat {
     qn_sequence *sequence;
     qn_tokenizer *tokenizer;
     qn_sampler *sampler;
-    qn_guide *guide; /* NULL: answers are free */
+    qn_guide *guide; /* NULL until there is a grammar */
+    bool is_guided;  /* else answers are free */
     qn_arena *arena; /* stop texts, biases */
     json_t *messages;
     qn_ids in_sequence; /* tokens whose keys and values there are */
@@ -154,12 +155,20 @@ static qn_status open_sampler(qn_chat *chat, const qn_chat_options *options, qn_
     return qn_sampler_new(&sampling, (uint32_t)n_vocab, &chat->sampler, err);
 }
 
-static qn_status read_grammar(const qn_chat_options *options, qn_grammar **out, qn_error *err) {
+/* @param out NULL where there is neither text */
+static qn_status read_grammar(const char *text_of_grammar, const char *json_schema, qn_grammar **out, qn_error *err) {
     char *text = NULL;
-    if (options->grammar != NULL) {
-        return qn_grammar_parse(options->grammar, strlen(options->grammar), out, err);
+    *out = NULL;
+    if (text_of_grammar != NULL && json_schema != NULL) {
+        return qn_fail(err, QN_E_USAGE, "a grammar and a JSON schema: an answer follows one of them");
     }
-    QN_TRY(qn_json_schema_to_grammar(options->json_schema, strlen(options->json_schema), &text, err));
+    if (text_of_grammar != NULL) {
+        return qn_grammar_parse(text_of_grammar, strlen(text_of_grammar), out, err);
+    }
+    if (json_schema == NULL) {
+        return QN_OK;
+    }
+    QN_TRY(qn_json_schema_to_grammar(json_schema, strlen(json_schema), &text, err));
     qn_status status = qn_grammar_parse(text, strlen(text), out, err);
     if (status == QN_E_FORMAT) { /* all that can be wrong with what is written by program */
         status = qn_fail(err, status,
@@ -172,9 +181,21 @@ static qn_status read_grammar(const qn_chat_options *options, qn_grammar **out, 
     return status;
 }
 
-static qn_status open_guide(qn_chat *chat, qn_grammar *grammar, qn_error *err) {
-    return grammar == NULL ? QN_OK
-                           : qn_guide_new(grammar, chat->tokenizer, qn_engine_n_vocab(chat->engine), &chat->guide, err);
+/* @param grammar taken; NULL: answers are free */
+static qn_status set_grammar(qn_chat *chat, qn_grammar *grammar, qn_error *err) {
+    if (grammar != NULL && chat->guide != NULL) {
+        QN_TRY(qn_guide_change(chat->guide, grammar, err));
+    } else if (grammar != NULL) {
+        QN_TRY(qn_guide_new(grammar, chat->tokenizer, qn_engine_n_vocab(chat->engine), &chat->guide, err));
+    }
+    chat->is_guided = grammar != NULL;
+    return QN_OK;
+}
+
+qn_status qn_chat_follow(qn_chat *chat, const char *grammar, const char *json_schema, qn_error *err) {
+    qn_grammar *parsed = NULL;
+    QN_TRY(read_grammar(grammar, json_schema, &parsed, err));
+    return set_grammar(chat, parsed, err);
 }
 
 static qn_status add_message(qn_chat *chat, const char *role, const char *content, size_t n, qn_error *err) {
@@ -189,10 +210,7 @@ static qn_status add_message(qn_chat *chat, const char *role, const char *conten
 static qn_status check_options(const qn_chat_options *options, qn_grammar **grammar, qn_error *err) {
     const qn_sampling sampling = sampling_of(&options->sampling);
     QN_TRY(qn_sampling_check(&sampling, err));
-    if (options->grammar != NULL && options->json_schema != NULL) {
-        return qn_fail(err, QN_E_USAGE, "a grammar and a JSON schema: an answer follows one of them");
-    }
-    return options->grammar == NULL && options->json_schema == NULL ? QN_OK : read_grammar(options, grammar, err);
+    return read_grammar(options->grammar, options->json_schema, grammar, err);
 }
 
 static qn_status open_model(qn_chat *chat, const qn_chat_options *options, qn_job *job, qn_error *err) {
@@ -219,7 +237,7 @@ static qn_status open_chat(qn_chat *chat, const qn_chat_options *options, qn_job
         qn_grammar_free(grammar);
         return status;
     }
-    QN_TRY(open_guide(chat, grammar, err));
+    QN_TRY(set_grammar(chat, grammar, err));
     QN_TRY(open_sampler(chat, options, err));
     QN_TRY(qn_sequence_new(chat->engine, &chat->sequence, err));
     chat->logits = qn_new_array(qn_engine_n_vocab(chat->engine), sizeof *chat->logits);
@@ -422,16 +440,17 @@ static bool tell(answer *a, bool is_end) {
 /* One token. @param goes_on out */
 static qn_status write_token(answer *a, bool *goes_on, qn_error *err) {
     qn_chat *chat = a->chat;
+    qn_guide *guide = chat->is_guided ? chat->guide : NULL;
     int32_t token = 0;
     *goes_on = false;
-    if (chat->guide != NULL && qn_guide_is_done(chat->guide)) {
+    if (guide != NULL && qn_guide_is_done(guide)) {
         a->stats.end = QN_CHAT_END_TOKEN;
         return QN_OK;
     }
-    QN_TRY(qn_sampler_pick_guided(chat->sampler, chat->guide, chat->logits, &token, err));
+    QN_TRY(qn_sampler_pick_guided(chat->sampler, guide, chat->logits, &token, err));
     qn_sampler_accept(chat->sampler, token);
-    if (chat->guide != NULL) {
-        QN_TRY(qn_guide_accept(chat->guide, token, err));
+    if (guide != NULL) {
+        QN_TRY(qn_guide_accept(guide, token, err));
     }
     if (qn_token_is_eog(chat->tokenizer, token)) {
         a->stats.end = QN_CHAT_END_TOKEN;
@@ -460,7 +479,7 @@ static qn_status write_token(answer *a, bool *goes_on, qn_error *err) {
 static qn_status write_answer(answer *a, qn_error *err) {
     const double start = seconds_now();
     bool goes_on = true;
-    if (a->chat->guide != NULL) {
+    if (a->chat->is_guided) {
         QN_TRY(qn_guide_reset(a->chat->guide, err));
     }
     while (goes_on) {
