@@ -33,6 +33,7 @@ typedef struct test {
 typedef struct bench {
     qn_bench_options options; /* defaults filled in */
     qn_job *job;
+    qn_provider file; /* of all engines */
     json_t *tests;
     int32_t *tokens;         /* [the longest test] */
     float *logits;           /* [n_vocab] */
@@ -159,9 +160,15 @@ static qn_status measure_list(bench *b, test t, const qn_bench_counts *counts, q
     return QN_OK;
 }
 
-static qn_status open_engine(const bench *b, uint64_t n_threads, uint64_t n_batch, qn_engine **out, qn_error *err) {
-    const qn_engine_options how = {.n_ctx = longest(b), .n_batch = n_batch, .n_threads = (unsigned)n_threads};
-    return qn_engine_open(b->options.path, &how, b->job, out, err);
+static void leave_open(void *self) {
+    (void)self;
+}
+
+/* An engine that does not close the file. */
+static qn_status open_engine(const bench *b, const qn_engine_options *options, qn_engine **out, qn_error *err) {
+    qn_provider provider = b->file;
+    provider.close = leave_open;
+    return qn_engine_open_provider(&provider, options, b->job, out, err);
 }
 
 /* All tests of a number of threads and a batch; generation, which has a batch of one token, with the first batch. */
@@ -169,7 +176,8 @@ static qn_status measure_setting(bench *b, uint64_t n_threads, uint64_t n_batch,
     qn_engine *engine = NULL;
     qn_sequence *sequence = NULL;
     test t = {.is_prompt = true, .n_threads = n_threads, .n_batch = n_batch};
-    QN_TRY(open_engine(b, n_threads, n_batch, &engine, err));
+    const qn_engine_options how = {.n_ctx = longest(b), .n_batch = n_batch, .n_threads = (unsigned)n_threads};
+    QN_TRY(open_engine(b, &how, &engine, err));
     qn_status status = qn_sequence_new(engine, &sequence, err);
     if (status == QN_OK) {
         status = measure_list(b, t, &b->options.prompts, engine, sequence, err);
@@ -282,14 +290,10 @@ static json_t *describe(const bench *b, const qn_engine *engine, double load_sec
                      (json_int_t)qn_engine_token_bytes(engine), "load_seconds", load_seconds);
 }
 
-static qn_status run_bench(bench *b, json_t **out, qn_error *err) {
+/* @param start when opening began */
+static qn_status run_tests(bench *b, double start, json_t **out, qn_error *err) {
     qn_engine *engine = NULL;
-    const double start = qn_job_seconds(b->job);
-    if (qn_is_dir(b->options.path)) {
-        return qn_fail(err, QN_E_USAGE, "%s: is a folder; a file is measured: `quern pack` makes one of it",
-                       b->options.path);
-    }
-    QN_TRY(qn_engine_open(b->options.path, NULL, b->job, &engine, err));
+    QN_TRY(open_engine(b, NULL, &engine, err));
     set_lengths(b, qn_engine_graph(engine)->n_ctx);
     qn_status status = check_options(b, err);
     if (status == QN_OK) {
@@ -305,6 +309,18 @@ static qn_status run_bench(bench *b, json_t **out, qn_error *err) {
     if (status == QN_OK && json_object_set(*out, "tests", b->tests) != 0) {
         return qn_fail_nomem(err, "results", 0);
     }
+    return status;
+}
+
+static qn_status run_bench(bench *b, json_t **out, qn_error *err) {
+    const double start = qn_job_seconds(b->job);
+    if (qn_is_dir(b->options.path)) {
+        return qn_fail(err, QN_E_USAGE, "%s: is a folder; a file is measured: `quern pack` makes one of it",
+                       b->options.path);
+    }
+    QN_TRY(qn_provider_open(b->options.path, &b->file, err));
+    const qn_status status = run_tests(b, start, out, err);
+    b->file.close(b->file.self);
     return status;
 }
 
