@@ -34,8 +34,7 @@ static qn_status is_run(const opener *o, const char *path, bool *is, qn_error *e
 
 /* Other names may be those of models in the local cache. */
 static qn_status check_path(const char *path, qn_error *err) {
-    const size_t n = path == NULL ? 0 : strlen(path);
-    if (n < 5 || strcmp(path + n - 5, ".gguf") != 0 || qn_is_file(path) || qn_is_dir(path)) {
+    if (path == NULL || !qn_ends_with(path, ".gguf") || qn_is_file(path) || qn_is_dir(path)) {
         return QN_OK;
     }
     return qn_fail(err, QN_E_NOT_FOUND, "%s: No such file or directory", path);
