@@ -37,7 +37,7 @@ PYTHON
 run=(quern run m.bin --raw -n 2 --temp 0 --threads 1 --grammar 'root ::= "aa"')
 echo "# a long prompt"
 python3 slowly.py long 'Prompt.*left' "${run[@]}" >screen
-grep -oE 'Prompt +[0-9]+%.* t/s .* left' screen | sed -E 's/ [0-9].*//' | uniq
+grep -oE 'Prompt +[0-9]+%.* t/s .* left' screen | sed -E 's/ +[0-9].*//' | uniq
 sed -n '/Prompt/,$p' screen | grep -v Prompt | sed -E '/aa|prompt/!d; s/(tokens),.*/\1/'
 echo "# none that is told of is a short one, or in a file"
 python3 slowly.py short . "${run[@]}" | grep -c Prompt
