@@ -107,6 +107,25 @@ static void test_masks(void **state) {
     end_guide(&c);
 }
 
+/* Another grammar is followed from its beginning. */
+static void test_change(void **state) {
+    guide_case c;
+    qn_grammar *grammar = NULL;
+    qn_error err;
+    const char *text = "root ::= \"1\" \"2\"?";
+    (void)state;
+    begin_guide(&c, "root ::= \"ab\"");
+    accept(c.guide, 3);
+    assert_ok(&err, qn_grammar_parse(text, strlen(text), &grammar, &err));
+    assert_ok(&err, qn_guide_change(c.guide, grammar, &err));
+    expect_mask(c.guide, "00000000110000000000");
+    accept(c.guide, 8);
+    assert_ok(&err, qn_guide_reset(c.guide, &err));
+    accept(c.guide, 9);
+    assert_true(qn_guide_is_done(c.guide));
+    end_guide(&c);
+}
+
 /* A character may come in the bytes of two tokens. */
 static void test_bytes(void **state) {
     guide_case c;
@@ -184,10 +203,8 @@ static void test_picks(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_masks),
-        cmocka_unit_test(test_bytes),
-        cmocka_unit_test(test_no_way),
-        cmocka_unit_test(test_picks),
+        cmocka_unit_test(test_masks),  cmocka_unit_test(test_change), cmocka_unit_test(test_bytes),
+        cmocka_unit_test(test_no_way), cmocka_unit_test(test_picks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
