@@ -9,23 +9,9 @@
 enum { N_TOKENS = 16, N_LOGITS = 20, EOS = 1, N_DRAWS = 4000 };
 
 /* Ids: 0 unknown, 1 and 15 end a generation, 2 is another control token, 13 and 14 are the bytes of an e with acute. */
-static const char *const texts[N_TOKENS] = {"<unk>",
-                                            "</s>",
-                                            "<s>",
-                                            "a",
-                                            "b",
-                                            "ab",
-                                            "abc",
-                                            "\xE2\x96\x81",
-                                            "1",
-                                            "12",
-                                            "\xE2\x96\x81"
-                                            "a",
-                                            "\xC3\xA9",
-                                            "<0x0A>",
-                                            "<0xC3>",
-                                            "<0xA9>",
-                                            "<|im_end|>"};
+static const char *const texts[N_TOKENS] = {"<unk>",  "</s>",   "<s>",    "a",         "b",       "ab",
+                                            "abc",    "\u2581", "1",      "12",        "\u2581a", "\xC3\xA9",
+                                            "<0x0A>", "<0xC3>", "<0xA9>", "<|im_end|>"};
 static const int32_t types[N_TOKENS] = {2, 3, 3, 1, 1, 1, 1, 1, 1, 1, 1, 1, 6, 6, 6, 3};
 
 typedef struct guide_case {
