@@ -37,7 +37,7 @@ typedef struct qn_bench_options {
  *                    "weights_bytes_a_second" (of generation; else null) } ] }
  *
  * Tokens are random; what they are makes no difference to the speed of a model without experts.
- * @param job  threads, progress under the stage "Bench" (in bytes of weights read), cancel
+ * @param job  threads, progress under the stage "Bench" (in tokens of all tests), cancel
  * @param text to be freed with free()
  * @return QN_OK; as qn_chat_open(); QN_E_USAGE (nothing to measure); QN_E_INTERRUPTED
  */

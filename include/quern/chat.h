@@ -62,7 +62,8 @@ typedef struct qn_chat_options {
     qn_chat_sampling sampling;
     const qn_chat_bias *biases; /**< [n_biases] */
     size_t n_biases;
-    const char *grammar;     /**< GBNF that every answer follows; NULL: none. docs/grammar.md says what is read */
+    const char *grammar;     /**< GBNF that every answer follows, until qn_chat_follow(); NULL: none. docs/grammar.md
+                                  says what is read */
     const char *json_schema; /**< the same as a JSON schema; not both */
     const char *kv_type;     /**< type that keys and values are kept in: "F32", "F16", "BF16", "Q8_0"; NULL: F16 */
 } qn_chat_options;
@@ -126,7 +127,8 @@ void qn_chat_free(qn_chat *chat);
 /**
  * Adds a user's message, puts the conversation through the model's chat template, and writes the answer, which becomes
  * part of the conversation. What an earlier turn computed is kept. Where it fails, or is stopped before the answer
- * begins, the conversation is as it was. A model without a template is told of by an event (QN_EVENT_NOTE), once.
+ * begins, the conversation is as it was. Reading the prompt is progress in tokens, under the stage "Prompt". A model
+ * without a template is told of by an event (QN_EVENT_NOTE), once.
  * @param on_text may be NULL
  * @param stats   may be NULL
  * @return QN_OK; QN_E_RANGE when the conversation has no room for an answer, or no token meets the grammar; QN_E_FORMAT
@@ -141,6 +143,14 @@ QN_NODISCARD qn_status qn_chat_complete(qn_chat *chat, const char *text, qn_chat
 
 /** Ends the answer being written, or the prompt being read, soon. Safe in a signal handler and any thread. */
 void qn_chat_stop(qn_chat *chat);
+
+/**
+ * Sets what the answers from now on follow, in place of what was set before.
+ * @param grammar     GBNF; NULL
+ * @param json_schema the same as a JSON schema; NULL. Where both are NULL answers are free
+ * @return QN_OK; as qn_chat_open(): QN_E_USAGE (both), QN_E_FORMAT, QN_E_UNSUPPORTED, and nothing has changed
+ */
+QN_NODISCARD qn_status qn_chat_follow(qn_chat *chat, const char *grammar, const char *json_schema, qn_error *err);
 
 /** Forgets the conversation. @param system NULL: the system message stays */
 QN_NODISCARD qn_status qn_chat_reset(qn_chat *chat, const char *system, qn_error *err);

@@ -9,6 +9,7 @@
 #include "base/pool.h"
 
 #include "base/memory.h"
+#include "base/thread.h"
 
 #include <pthread.h>
 #include <sched.h>
@@ -128,7 +129,7 @@ qn_pool *qn_pool_new(unsigned n_threads) {
         pool_thread *t = &pool->threads[pool->n_threads - 1];
         t->pool = pool;
         t->worker = pool->n_threads;
-        if (pthread_create(&t->thread, NULL, thread_main, t) != 0) {
+        if (!qn_thread_start(&t->thread, thread_main, t)) {
             break;
         }
         pool->n_threads++;

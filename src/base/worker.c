@@ -7,6 +7,7 @@
 #include "base/worker.h"
 
 #include "base/memory.h"
+#include "base/thread.h"
 
 #include <pthread.h>
 #include <sched.h>
@@ -136,7 +137,7 @@ void qn_run_workers(unsigned n_threads, qn_worker_fn *fn, void *shared) {
     }
     while (n_started < n_threads) {
         infos[n_started] = (start_info){fn, shared, n_started};
-        if (pthread_create(&threads[n_started], NULL, thread_main, &infos[n_started]) != 0) {
+        if (!qn_thread_start(&threads[n_started], thread_main, &infos[n_started])) {
             break;
         }
         n_started++;

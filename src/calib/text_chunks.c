@@ -8,7 +8,6 @@
 #include "calib/text_chunks.h"
 
 #include "base/file.h"
-#include "base/residence.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -34,6 +33,9 @@ static qn_status check_ctx(uint64_t n_ctx, qn_error *err) {
                   MIN_CTX);
 }
 
+/* One path is all that is passed: there is no place for a base. */
+static const char pack_first[] = "make a file to measure: quern pack BASE --run DIR, or --adapter DIR";
+
 /* What is wrong with a text is told before a folder is encoded. */
 static qn_status check_text(const qn_measure_text *text, qn_error *err) {
     qn_file *file = NULL;
@@ -54,7 +56,7 @@ qn_status qn_reader_open(const qn_measure_model *model, const qn_measure_text *t
                                      .n_batch = batch_of(text)};
     *out = (qn_reader){.path = model->path};
     QN_TRY(check_text(text, err));
-    QN_TRY(qn_chat_model_open(&options, qn_available_bytes(), job, &out->model, &out->engine, err));
+    QN_TRY(qn_chat_model_open(&options, pack_first, job, &out->model, &out->engine, err));
     const qn_status status = qn_tokenizer_new(qn_engine_meta(out->engine), &out->tokenizer, err);
     return status == QN_OK ? QN_OK : qn_fail_at(err, status, "%s", model->path);
 }

@@ -4,6 +4,7 @@
 
 #include "base/buffer.h"
 #include "base/file.h"
+#include "cli/interrupt.h"
 
 #include <editline/readline.h>
 #include <langinfo.h>
@@ -82,7 +83,10 @@ void qn_line_editor_close(qn_line_editor *editor) {
     qn_arena_free(editor->arena);
 }
 
-/* A line, with Ctrl-C a key like others: as a signal it would end the program and the conversation with it. */
+/*
+ * A line, with Ctrl-C a key like others. After Ctrl-Z and `fg` it is a signal, since the editor then sets the terminal
+ * up as it was when it was opened: that ends readline() too.
+ */
 static char *read_line(const char *prompt, bool *is_dropped) {
     struct termios before;
     const bool is_terminal = tcgetattr(STDIN_FILENO, &before) == 0;
@@ -96,7 +100,7 @@ static char *read_line(const char *prompt, bool *is_dropped) {
     if (is_terminal) {
         (void)tcsetattr(STDIN_FILENO, TCSADRAIN, &before);
     }
-    *is_dropped = line == NULL && rl_done != 0;
+    *is_dropped = line == NULL && (rl_done != 0 || qn_interrupt_came());
     if (*is_dropped) {
         (void)fputc('\n', stdout);
     }

@@ -3,6 +3,7 @@
 #include "cli/progress.h"
 
 #include "base/buffer.h"
+#include "base/file.h"
 #include "cli/table.h"
 
 #include <stdlib.h>
@@ -80,7 +81,7 @@ static void put_last(qn_buffer *line, const qn_terminal *to, const qn_event *e, 
         return;
     }
     const size_t len = strlen(tensor);
-    const size_t kept = len > 7 && strcmp(tensor + len - 7, ".weight") == 0 ? len - 7 : len;
+    const size_t kept = qn_ends_with(tensor, ".weight") ? len - 7 : len;
     const char *name = qn_arena_copy(arena, tensor, kept);
     const char *clean = name == NULL ? NULL : qn_clean_text(arena, name);
     const char *clipped = clean == NULL ? NULL : qn_clip_text(arena, clean, width, QN_CLIP_END, to->is_utf8);

@@ -21,6 +21,8 @@
 
 enum { MAX_PIPED_BYTES = 64 << 20, MAX_RULES_BYTES = 1 << 20 };
 
+static const double long_prompt_s = 2; /* from then on its reading is shown */
+
 typedef struct run_settings {
     bool is_raw, is_json, is_quiet;
     const char *prompt, *system;
@@ -36,7 +38,8 @@ typedef struct run_settings {
 typedef struct talk {
     const run_settings *settings;
     qn_arena *arena;
-    qn_progress progress; /* of encoding a folder */
+    qn_progress progress; /* of encoding a folder, or of reading a long prompt */
+    double prompt_s;      /* when reading the prompt began, in the job's seconds */
     qn_job *job;
     qn_chat *chat;
     qn_chat_bias *biases;        /* owned */
@@ -134,6 +137,7 @@ static qn_status read_biases(const qn_texts *texts, qn_chat_bias **out, qn_error
 
 static bool print_text(void *user, const char *text, size_t n) {
     talk *t = user;
+    qn_progress_clear(&t->progress);
     if (t->settings->is_json) {
         qn_buffer_append(&t->answer, text, n);
         return true;
@@ -230,6 +234,7 @@ static qn_status print_json(const talk *t, const qn_chat_stats *s, qn_error *err
 static qn_status answer(talk *t, const char *text, qn_chat_stats *stats, qn_error *err) {
     const qn_status status = t->settings->is_raw ? qn_chat_complete(t->chat, text, print_text, t, stats, err)
                                                  : qn_chat_say(t->chat, text, print_text, t, stats, err);
+    qn_progress_clear(&t->progress);
     t->sum.n_prompt += stats->n_prompt;
     t->sum.n_reused += stats->n_reused;
     t->sum.n_answer += stats->n_answer;
@@ -270,11 +275,25 @@ static qn_status answer_once(talk *t, const char *text, qn_error *err) {
 
 static const char commands_help[] = "  /clear          forget the conversation\n"
                                     "  /system TEXT    forget it and set the system message\n"
+                                    "  /grammar FILE   answers follow this GBNF, or JSON schema (.json); off: none\n"
                                     "  /memory         speed so far and where memory went\n"
                                     "  /help           this list\n"
                                     "  /bye            leave; so does Ctrl-D\n"
                                     "  \"\"\"             begins and ends a message of several lines\n"
                                     "  Ctrl-C          stops the answer, drops a line\n";
+
+/* @param file "off": answers are free */
+static qn_status change_rules(talk *t, const char *file, qn_error *err) {
+    char *text = NULL;
+    if (strcmp(file, "off") == 0) {
+        return qn_chat_follow(t->chat, NULL, NULL, err);
+    }
+    QN_TRY(qn_read_text(file, MAX_RULES_BYTES, &text, NULL, err));
+    const bool is_schema = qn_ends_with(file, ".json");
+    const qn_status status = qn_chat_follow(t->chat, is_schema ? NULL : text, is_schema ? text : NULL, err);
+    free(text);
+    return status;
+}
 
 /* A line that begins with '/'. @return whether the conversation goes on */
 static bool obey(talk *t, const char *line, qn_error *err) {
@@ -286,6 +305,8 @@ static bool obey(talk *t, const char *line, qn_error *err) {
         status = qn_chat_reset(t->chat, NULL, err);
     } else if (strncmp(line, "/system ", 8) == 0) {
         status = qn_chat_reset(t->chat, line + 8, err);
+    } else if (strncmp(line, "/grammar ", 9) == 0) {
+        status = change_rules(t, line + 9, err);
     } else if (strcmp(line, "/memory") == 0) {
         print_numbers(t);
     } else if (strcmp(line, "/help") == 0) {
@@ -307,9 +328,9 @@ static qn_status converse(talk *t, qn_error *err) {
     if (!t->settings->is_quiet) {
         (void)fputs("Say something; /help lists commands.\n", stderr);
     }
-    qn_interrupt_watch_answer(t->chat, false);
     while (goes_on) {
         bool is_block = false;
+        qn_interrupt_watch_answer(t->chat, false); /* anew: what came at the last answer is over */
         const char *line = qn_line_editor_read(editor, ">>> ", "... ", &is_block);
         qn_chat_stats stats = {0};
         if (line == NULL) {
@@ -394,9 +415,20 @@ static qn_status find_prompt(talk *t, qn_error *err) {
         : QN_OK;
 }
 
+/* Of a prompt that is being read nothing is told unless it takes long, and nothing where a bar would stay. */
+static bool is_worth_showing(const talk *t, const qn_event *event) {
+    const bool is_prompt = event->kind == QN_EVENT_PROGRESS && event->tokens_total > 0;
+    return !is_prompt || (t->progress.to.can_redraw && event->time_s - t->prompt_s >= long_prompt_s);
+}
+
 static void on_event(void *user, const qn_event *event) {
     talk *t = user;
-    qn_progress_event(&t->progress, event);
+    if (event->kind == QN_EVENT_STAGE && event->tokens_total > 0) {
+        t->prompt_s = event->time_s;
+    }
+    if (is_worth_showing(t, event)) {
+        qn_progress_event(&t->progress, event);
+    }
 }
 
 static qn_status read_adapters(const talk *t, qn_chat_options *options, qn_error *err) {

@@ -74,7 +74,7 @@ static qn_status find_prefix(qn_arena *arena, const char *path, const split *s, 
     char suffix[64];
     const int n = snprintf(suffix, sizeof suffix, "-%05" PRIu64 "-of-%05" PRIu64 ".gguf", s->no + 1, s->count);
     const size_t len = strlen(path);
-    if (n < 0 || len <= (size_t)n || strcmp(path + len - (size_t)n, suffix) != 0) {
+    if (n < 0 || !qn_ends_with(path, suffix)) {
         return qn_fail(err, QN_E_FORMAT,
                        "%s: is part %" PRIu64 " of %" PRIu64 " of a split model, but its name does not end in %s: the "
                        "other parts cannot be found; give all parts their names back",

@@ -10,7 +10,7 @@
 #define QUERN_DTYPE_DOT_FLOATS_H
 
 #include "dtype/dot_kernels.h"
-#include "dtype/dot_rows.h"
+#include "dtype/dot_parts.h"
 #include "dtype/half.h"
 
 #include <string.h>

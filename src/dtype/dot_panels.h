@@ -5,19 +5,21 @@
  * A panel holds a run of columns of 16 rows, unpacked and turned so that a register has four columns of eight rows: a
  * lane is a row, four codes of a vector go to all lanes, and nothing is summed across. A panel is unpacked once and met
  * by all vectors while it stays in the first cache. Products of codes are added in 16 bits for as long as the size of
- * the codes allows, then widened by their scale. The floats are added in the order of dot_rows.h, to the same bits.
+ * the codes allows, then widened by their scale. The floats are added in the order of dot_rows.h,
+ * and to the bits of dot_quick.h.
  */
 #ifndef QUERN_DTYPE_DOT_PANELS_H
 #define QUERN_DTYPE_DOT_PANELS_H
 
-#include "dtype/dot_rows.h"
+#include "dtype/dot_parts.h"
 
 #if defined(__AVX2__)
 
 enum {
     PANEL_ROWS = 16,
-    PANEL_BLOCKS = 4, /* blocks of 256 columns in a run */
-    PANEL_LEAST = 6   /* vectors from which a panel is worth its making */
+    PANEL_BLOCKS = 4,     /* blocks of 256 columns in a run */
+    PANEL_LEAST = 6,      /* vectors from which a panel is worth its making */
+    PANEL_LEAST_GRIDS = 3 /* of types whose codes are looked up, which costs more for each vector */
 };
 
 /* 256 columns of 16 rows. */
@@ -72,6 +74,17 @@ DOT_INLINE void spread_scales(const uint32_t pairs[8][PANEL_ROWS], uint32_t scal
 
 DOT_INLINE const unsigned char *panel_row(const qn_dot_task *task, uint64_t r) {
     return task->weights + (r < task->n_rows ? r : task->n_rows - 1) * task->row_bytes;
+}
+
+/* Asks for what is unpacked next: n_bytes of 16 rows from a byte on, or of the next 16 where the rows end there. */
+DOT_INLINE void prefetch_run(const qn_dot_task *task, uint64_t r, uint64_t byte, uint64_t n_bytes) {
+    const bool is_end = byte >= task->row_bytes;
+    for (unsigned i = 0; i < PANEL_ROWS; i++) {
+        const unsigned char *row = panel_row(task, (is_end ? r + PANEL_ROWS : r) + i) + (is_end ? 0 : byte);
+        for (uint64_t at = 0; at < n_bytes; at += 64) {
+            _mm_prefetch((const char *)row + at, _MM_HINT_T1);
+        }
+    }
 }
 
 static void fill_panel_k(const qn_dot_task *task, uint64_t r, uint64_t byte, flat_k_fn *flat, panel_k *p) {
@@ -344,6 +357,7 @@ static void all_panels_k(const qn_dot_task *task, flat_k_fn *flat, uint64_t bloc
             for (unsigned i = 0; i < n; i++) {
                 fill_panel_k(task, r, (b + i) * block_bytes, flat, panels + i);
             }
+            prefetch_run(task, r, (b + n) * block_bytes, PANEL_BLOCKS * block_bytes);
             tiles(task, r, panels, b, n);
         }
     }
@@ -358,6 +372,7 @@ static void all_panels_32(const qn_dot_task *task, flat_32_fn *flat, uint64_t ch
             for (unsigned i = 0; 8 * i < n; i++) {
                 fill_panel_32(task, r, (g / 8 + i) * chunk_bytes, n - 8 * i < 8 ? n - 8 * i : 8, flat, panels + i);
             }
+            prefetch_run(task, r, (g / 8 + PANEL_BLOCKS) * chunk_bytes, PANEL_BLOCKS * chunk_bytes);
             tiles(task, r, panels, g / 8, n);
         }
     }

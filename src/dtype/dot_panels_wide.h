@@ -8,7 +8,7 @@
 #ifndef QUERN_DTYPE_DOT_PANELS_WIDE_H
 #define QUERN_DTYPE_DOT_PANELS_WIDE_H
 
-#include "dtype/dot_rows.h"
+#include "dtype/dot_parts.h"
 
 enum {
     PANEL_VECTORS = 6 /* of a tile: enough sums in flight to hide the latency of a product, and twice a half tile */

@@ -7,9 +7,11 @@
 #ifndef QUERN_DTYPE_DOT_QUICK_H
 #define QUERN_DTYPE_DOT_QUICK_H
 
-#include "dtype/dot_rows.h"
+#include "dtype/dot_parts.h"
 
 #if defined(__AVX2__)
+
+enum { QUICK_BYTES = 131072 }; /* of weights that several vectors meet one after the other */
 
 /* Asks for the bytes of a block of the four rows that come next, where the last of them still is a row. */
 DOT_INLINE void prefetch_next(const unsigned char *block, uint64_t next, uint64_t block_bytes) {
@@ -365,6 +367,26 @@ DOT_INLINE void quick_rows_32(const qn_dot_task *task, quick_32_fn *quick, quick
         }
         _mm_storeu_ps(out, acc);
         store_rows(task, r, 0, out);
+    }
+}
+
+/*
+ * Few vectors, one after the other, over as many rows as stay in the second cache meanwhile: quicker than unpacking to
+ * memory once for all.
+ */
+static void one_by_one(const qn_dot_task *task, qn_dot_fn *one) {
+    const uint64_t n_rows = QUICK_BYTES / task->row_bytes / DOT_ROWS * DOT_ROWS + DOT_ROWS;
+    for (uint64_t r = 0; r < task->n_rows; r += n_rows) {
+        qn_dot_task part = *task;
+        part.weights += r * task->row_bytes;
+        part.n_rows = task->n_rows - r < n_rows ? task->n_rows - r : n_rows;
+        part.n_vectors = 1;
+        part.dst += r;
+        for (uint64_t v = 0; v < task->n_vectors; v++) {
+            one(&part);
+            part.vectors += task->planes.size;
+            part.dst += task->dst_stride;
+        }
     }
 }
 

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * lanes.h: vectors of float32 as wide as the registers of the level a file is compiled for, one block a lane.
+ * lanes.h: what encoders do with vectors of float32, one block a lane.
  *
  * An encoder's search is a chain of sums over the elements of one block, whose order fixes the last bit. So lanes run
- * over blocks, never over the elements of one: every level adds in the same order and gives the same bytes. Arithmetic
- * is GCC's and Clang's vector arithmetic (IEEE, element by element); comparisons give masks of all ones.
+ * over blocks, never over the elements of one: every level adds in the same order and gives the same bytes.
  */
 #ifndef QUERN_DTYPE_LANES_H
 #define QUERN_DTYPE_LANES_H
 
+#include "dtype/float_lanes.h"
 #include "dtype/half.h"
 #include "dtype/kernels.h"
 
@@ -23,44 +23,8 @@
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "blocks are built from little-endian words");
 
-#if defined(__AVX512F__)
-#define N_LANES 16
-#elif defined(__AVX2__)
-#define N_LANES 8
-#else
-#define N_LANES 4
-#endif
-
-/** Kernels are inlined into their callers, so that group lengths and code ranges are constants in them. */
-#define LANE_FN static inline __attribute__((always_inline))
-
-typedef float lanes __attribute__((vector_size(4 * N_LANES)));
-typedef int32_t int_lanes __attribute__((vector_size(4 * N_LANES)));
-
 /** Room for one float a lane; arrays of rows are how groups are stored: row[e] holds element e of each block. */
 typedef float lane_row[N_LANES];
-
-LANE_FN lanes load(const float *row) {
-    lanes v;
-    memcpy(&v, row, sizeof v);
-    return v;
-}
-
-LANE_FN void store(float *row, lanes v) {
-    memcpy(row, &v, sizeof v);
-}
-
-LANE_FN lanes all(float value) {
-    return value - (lanes){0};
-}
-
-LANE_FN lanes select_lanes(int_lanes mask, lanes if_set, lanes if_clear) {
-#if defined(__AVX2__) && !defined(__AVX512F__)
-    return (lanes)_mm256_blendv_ps((__m256)if_clear, (__m256)if_set, (__m256)mask);
-#else
-    return (lanes)((mask & (int_lanes)if_set) | (~mask & (int_lanes)if_clear));
-#endif
-}
 
 LANE_FN lanes magnitude(lanes v) {
     return (lanes)((int_lanes)v & 0x7FFFFFFF);

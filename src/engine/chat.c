@@ -14,6 +14,7 @@
 #include "engine/chat_model.h"
 #include "engine/json_schema.h"
 #include "engine/sampler.h"
+#include "stream/stream_progress.h"
 #include "text/chat_render.h"
 #include "text/tokenizer.h"
 
@@ -35,7 +36,8 @@ struct qn_chat {
     qn_sequence *sequence;
     qn_tokenizer *tokenizer;
     qn_sampler *sampler;
-    qn_guide *guide; /* NULL: answers are free */
+    qn_guide *guide; /* NULL until there is a grammar */
+    bool is_guided;  /* else answers are free */
     qn_arena *arena; /* stop texts, biases */
     json_t *messages;
     qn_ids in_sequence; /* tokens whose keys and values there are */
@@ -153,12 +155,20 @@ static qn_status open_sampler(qn_chat *chat, const qn_chat_options *options, qn_
     return qn_sampler_new(&sampling, (uint32_t)n_vocab, &chat->sampler, err);
 }
 
-static qn_status read_grammar(const qn_chat_options *options, qn_grammar **out, qn_error *err) {
+/* @param out NULL where there is neither text */
+static qn_status read_grammar(const char *text_of_grammar, const char *json_schema, qn_grammar **out, qn_error *err) {
     char *text = NULL;
-    if (options->grammar != NULL) {
-        return qn_grammar_parse(options->grammar, strlen(options->grammar), out, err);
+    *out = NULL;
+    if (text_of_grammar != NULL && json_schema != NULL) {
+        return qn_fail(err, QN_E_USAGE, "a grammar and a JSON schema: an answer follows one of them");
     }
-    QN_TRY(qn_json_schema_to_grammar(options->json_schema, strlen(options->json_schema), &text, err));
+    if (text_of_grammar != NULL) {
+        return qn_grammar_parse(text_of_grammar, strlen(text_of_grammar), out, err);
+    }
+    if (json_schema == NULL) {
+        return QN_OK;
+    }
+    QN_TRY(qn_json_schema_to_grammar(json_schema, strlen(json_schema), &text, err));
     qn_status status = qn_grammar_parse(text, strlen(text), out, err);
     if (status == QN_E_FORMAT) { /* all that can be wrong with what is written by program */
         status = qn_fail(err, status,
@@ -171,9 +181,21 @@ static qn_status read_grammar(const qn_chat_options *options, qn_grammar **out, 
     return status;
 }
 
-static qn_status open_guide(qn_chat *chat, qn_grammar *grammar, qn_error *err) {
-    return grammar == NULL ? QN_OK
-                           : qn_guide_new(grammar, chat->tokenizer, qn_engine_n_vocab(chat->engine), &chat->guide, err);
+/* @param grammar taken; NULL: answers are free */
+static qn_status set_grammar(qn_chat *chat, qn_grammar *grammar, qn_error *err) {
+    if (grammar != NULL && chat->guide != NULL) {
+        QN_TRY(qn_guide_change(chat->guide, grammar, err));
+    } else if (grammar != NULL) {
+        QN_TRY(qn_guide_new(grammar, chat->tokenizer, qn_engine_n_vocab(chat->engine), &chat->guide, err));
+    }
+    chat->is_guided = grammar != NULL;
+    return QN_OK;
+}
+
+qn_status qn_chat_follow(qn_chat *chat, const char *grammar, const char *json_schema, qn_error *err) {
+    qn_grammar *parsed = NULL;
+    QN_TRY(read_grammar(grammar, json_schema, &parsed, err));
+    return set_grammar(chat, parsed, err);
 }
 
 static qn_status add_message(qn_chat *chat, const char *role, const char *content, size_t n, qn_error *err) {
@@ -188,14 +210,11 @@ static qn_status add_message(qn_chat *chat, const char *role, const char *conten
 static qn_status check_options(const qn_chat_options *options, qn_grammar **grammar, qn_error *err) {
     const qn_sampling sampling = sampling_of(&options->sampling);
     QN_TRY(qn_sampling_check(&sampling, err));
-    if (options->grammar != NULL && options->json_schema != NULL) {
-        return qn_fail(err, QN_E_USAGE, "a grammar and a JSON schema: an answer follows one of them");
-    }
-    return options->grammar == NULL && options->json_schema == NULL ? QN_OK : read_grammar(options, grammar, err);
+    return read_grammar(options->grammar, options->json_schema, grammar, err);
 }
 
 static qn_status open_model(qn_chat *chat, const qn_chat_options *options, qn_job *job, qn_error *err) {
-    QN_TRY(qn_chat_model_open(options, qn_available_bytes(), job, &chat->model, &chat->engine, err));
+    QN_TRY(qn_chat_model_open(options, NULL, job, &chat->model, &chat->engine, err));
     QN_TRY(check_memory(chat, err));
     const qn_status status = qn_tokenizer_new(qn_engine_meta(chat->engine), &chat->tokenizer, err);
     return status == QN_OK ? QN_OK : qn_fail_at(err, status, "%s", chat->model.inputs.base_dir);
@@ -218,7 +237,7 @@ static qn_status open_chat(qn_chat *chat, const qn_chat_options *options, qn_job
         qn_grammar_free(grammar);
         return status;
     }
-    QN_TRY(open_guide(chat, grammar, err));
+    QN_TRY(set_grammar(chat, grammar, err));
     QN_TRY(open_sampler(chat, options, err));
     QN_TRY(qn_sequence_new(chat->engine, &chat->sequence, err));
     chat->logits = qn_new_array(qn_engine_n_vocab(chat->engine), sizeof *chat->logits);
@@ -279,19 +298,54 @@ static qn_status tokens_of(const qn_chat *chat, const qn_buffer *text, qn_ids *i
                        !begins_with_bos(chat, text), true, ids, err);
 }
 
-/* Appends tokens to the sequence, a batch at a time, so that a long prompt can be stopped too. */
-static qn_status read_tokens(qn_chat *chat, const int32_t *tokens, size_t n, qn_error *err) {
-    for (size_t at = 0; at < n && !atomic_load(&chat->is_stopped);) {
-        const size_t n_now = n - at < chat->n_batch ? n - at : (size_t)chat->n_batch;
-        QN_TRY(qn_engine_decode(chat->engine, chat->sequence, tokens + at, n_now, false,
-                                at + n_now == n ? chat->logits : NULL, err));
-        for (const size_t end = at + n_now; at < end; at++) {
-            qn_ids_push(&chat->in_sequence, tokens[at]);
-            qn_sampler_accept(chat->sampler, tokens[at]);
+/** A prompt that is being read. */
+typedef struct reading {
+    const qn_chat *chat;
+    qn_progress progress;
+    uint64_t n_read; /* tokens in the sequence */
+    uint64_t n_now;  /* of the batch that is computed */
+} reading;
+
+static void tell_read(reading *r, uint64_t n_tokens) {
+    qn_progress_add(&r->progress, (qn_progress_at){0}, n_tokens - r->progress.bytes_done);
+}
+
+static bool on_decode(void *user, double share) {
+    reading *r = user;
+    tell_read(r, r->n_read + (uint64_t)(share * (double)r->n_now));
+    return !atomic_load(&r->chat->is_stopped);
+}
+
+/* Appends tokens to the sequence, a batch at a time: where it is stopped, what whole batches computed is kept. */
+static qn_status read_batches(qn_chat *chat, reading *r, const int32_t *tokens, size_t n, qn_error *err) {
+    while (r->n_read < n && !atomic_load(&chat->is_stopped)) {
+        r->n_now = n - r->n_read < chat->n_batch ? n - r->n_read : chat->n_batch;
+        const size_t end = r->n_read + r->n_now;
+        const qn_status status = qn_engine_decode(chat->engine, chat->sequence, tokens + r->n_read, r->n_now, false,
+                                                  end == n ? chat->logits : NULL, err);
+        if (status == QN_E_INTERRUPTED && atomic_load(&chat->is_stopped)) {
+            return QN_OK;
+        }
+        QN_TRY(status);
+        for (; r->n_read < end; r->n_read++) {
+            qn_ids_push(&chat->in_sequence, tokens[r->n_read]);
+            qn_sampler_accept(chat->sampler, tokens[r->n_read]);
         }
         QN_TRY(qn_ids_status(&chat->in_sequence, err));
+        tell_read(r, r->n_read);
     }
     return QN_OK;
+}
+
+static qn_status read_tokens(qn_chat *chat, const int32_t *tokens, size_t n, qn_error *err) {
+    reading r = {.chat = chat};
+    qn_progress_begin(&r.progress, chat->job, 0, 0, n);
+    r.progress.counts_tokens = true;
+    qn_progress_stage(&r.progress, "Prompt");
+    qn_engine_watch(chat->engine, on_decode, &r);
+    const qn_status status = read_batches(chat, &r, tokens, n, err);
+    qn_engine_watch(chat->engine, NULL, NULL);
+    return status;
 }
 
 /* Brings the sequence to hold the prompt; its last token is always computed, for the logits. */
@@ -386,16 +440,17 @@ static bool tell(answer *a, bool is_end) {
 /* One token. @param goes_on out */
 static qn_status write_token(answer *a, bool *goes_on, qn_error *err) {
     qn_chat *chat = a->chat;
+    qn_guide *guide = chat->is_guided ? chat->guide : NULL;
     int32_t token = 0;
     *goes_on = false;
-    if (chat->guide != NULL && qn_guide_is_done(chat->guide)) {
+    if (guide != NULL && qn_guide_is_done(guide)) {
         a->stats.end = QN_CHAT_END_TOKEN;
         return QN_OK;
     }
-    QN_TRY(qn_sampler_pick_guided(chat->sampler, chat->guide, chat->logits, &token, err));
+    QN_TRY(qn_sampler_pick_guided(chat->sampler, guide, chat->logits, &token, err));
     qn_sampler_accept(chat->sampler, token);
-    if (chat->guide != NULL) {
-        QN_TRY(qn_guide_accept(chat->guide, token, err));
+    if (guide != NULL) {
+        QN_TRY(qn_guide_accept(guide, token, err));
     }
     if (qn_token_is_eog(chat->tokenizer, token)) {
         a->stats.end = QN_CHAT_END_TOKEN;
@@ -424,7 +479,7 @@ static qn_status write_token(answer *a, bool *goes_on, qn_error *err) {
 static qn_status write_answer(answer *a, qn_error *err) {
     const double start = seconds_now();
     bool goes_on = true;
-    if (a->chat->guide != NULL) {
+    if (a->chat->is_guided) {
         QN_TRY(qn_guide_reset(a->chat->guide, err));
     }
     while (goes_on) {

@@ -3,6 +3,7 @@
 #include "engine/chat_model.h"
 
 #include "base/file.h"
+#include "base/residence.h"
 #include "engine/recipe_provider.h"
 
 #include <string.h>
@@ -10,6 +11,7 @@
 /** A conversation's model being opened. */
 typedef struct opener {
     const qn_chat_options *options;
+    const char *remedy;
     qn_chat_model *out;
     qn_job *job;
     qn_adapter_ref *files; /* GGUF adapters */
@@ -32,8 +34,7 @@ static qn_status is_run(const opener *o, const char *path, bool *is, qn_error *e
 
 /* Other names may be those of models in the local cache. */
 static qn_status check_path(const char *path, qn_error *err) {
-    const size_t n = path == NULL ? 0 : strlen(path);
-    if (n < 5 || strcmp(path + n - 5, ".gguf") != 0 || qn_is_file(path) || qn_is_dir(path)) {
+    if (path == NULL || !qn_ends_with(path, ".gguf") || qn_is_file(path) || qn_is_dir(path)) {
         return QN_OK;
     }
     return qn_fail(err, QN_E_NOT_FOUND, "%s: No such file or directory", path);
@@ -42,7 +43,8 @@ static qn_status check_path(const char *path, qn_error *err) {
 /* Finds base and PEFT folders; GGUF adapters are put aside. */
 static qn_status find_inputs(opener *o, qn_error *err) {
     const qn_chat_options *wanted = o->options;
-    qn_input_request request = {.base = wanted->path, .run = wanted->run, .checkpoint = wanted->checkpoint};
+    qn_input_request request = {
+        .base = wanted->path, .run = wanted->run, .checkpoint = wanted->checkpoint, .remedy = o->remedy};
     qn_adapter_ref *dirs = qn_arena_array(o->out->arena, wanted->n_adapters, sizeof *dirs);
     o->files = qn_arena_array(o->out->arena, wanted->n_adapters, sizeof *o->files);
     bool base_is_run = false;
@@ -138,8 +140,8 @@ static qn_status open_file_with_loras(opener *o, qn_provider *provider, qn_error
 }
 
 /* Encoding takes time: what can fail without it comes first. */
-static qn_status open_folder_with_loras(opener *o, const qn_engine_options *engine_options, uint64_t max_bytes,
-                                        qn_provider *provider, qn_error *err) {
+static qn_status open_folder_with_loras(opener *o, const qn_engine_options *engine_options, qn_provider *provider,
+                                        qn_error *err) {
     const qn_model_inputs *in = &o->out->inputs;
     const char *run_dir = in->run == NULL ? NULL : in->run->dir;
     const qn_model_request request = {.dir = in->base_dir,
@@ -149,7 +151,7 @@ static qn_status open_folder_with_loras(opener *o, const qn_engine_options *engi
                                       .n_extra_dirs = run_dir == NULL ? 0 : 1,
                                       .fallback_dir = in->fallback_dir,
                                       .job = o->job};
-    const qn_recipe_provider_options how = {.type = o->options->type, .max_bytes = max_bytes};
+    const qn_recipe_provider_options how = {.type = o->options->type, .max_bytes = qn_available_bytes()};
     qn_graph graph;
     QN_TRY(qn_model_open(&request, &o->out->model, err));
     QN_TRY(qn_graph_read(in->base_dir, &o->out->model->meta, o->out->arena, &graph, err));
@@ -158,9 +160,9 @@ static qn_status open_folder_with_loras(opener *o, const qn_engine_options *engi
     return qn_recipe_provider_open(o->out->model, &how, o->job, provider, err);
 }
 
-qn_status qn_chat_model_open(const qn_chat_options *options, uint64_t max_bytes, qn_job *job, qn_chat_model *out,
+qn_status qn_chat_model_open(const qn_chat_options *options, const char *remedy, qn_job *job, qn_chat_model *out,
                              qn_engine **engine, qn_error *err) {
-    opener o = {.options = options, .out = out, .job = job};
+    opener o = {.options = options, .remedy = remedy, .out = out, .job = job};
     qn_engine_options how;
     qn_provider provider;
     out->arena = qn_arena_new();
@@ -170,7 +172,7 @@ qn_status qn_chat_model_open(const qn_chat_options *options, uint64_t max_bytes,
     QN_TRY(engine_options_of(options, &how, err));
     QN_TRY(find_inputs(&o, err));
     QN_TRY(out->inputs.is_file ? open_file_with_loras(&o, &provider, err)
-                               : open_folder_with_loras(&o, &how, max_bytes, &provider, err));
+                               : open_folder_with_loras(&o, &how, &provider, err));
     how.loras = (const qn_lora *const *)out->loras;
     how.n_loras = out->n_loras;
     return qn_engine_open_provider(&provider, &how, job, engine, err);

@@ -19,10 +19,10 @@ typedef struct qn_chat_model {
 
 /**
  * Opens weights and adapters, and an engine on them.
- * @param max_bytes memory that a folder's weights may take; 0: any
- * @param out       to be cleared, also when this fails
+ * @param remedy as qn_input_request has it
+ * @param out    to be cleared, also when this fails
  */
-QN_NODISCARD qn_status qn_chat_model_open(const qn_chat_options *options, uint64_t max_bytes, qn_job *job,
+QN_NODISCARD qn_status qn_chat_model_open(const qn_chat_options *options, const char *remedy, qn_job *job,
                                           qn_chat_model *out, qn_engine **engine, qn_error *err);
 /** Frees; the engine is free already. */
 void qn_chat_model_clear(qn_chat_model *model);

@@ -317,6 +317,11 @@ void qn_engine_observe(qn_engine *engine, qn_input_fn *fn, void *user) {
     engine->observe_user = user;
 }
 
+void qn_engine_watch(qn_engine *engine, qn_decode_fn *fn, void *user) {
+    engine->watch = fn;
+    engine->watch_user = user;
+}
+
 /* ---- decoding ---- */
 
 static qn_status check_span(const qn_engine *e, const qn_span *span, qn_error *err) {
@@ -384,12 +389,18 @@ static void undo(const qn_span *spans, const progress *at) {
 qn_status qn_engine_decode_spans(qn_engine *engine, const qn_span *spans, uint64_t n_spans, float *logits,
                                  qn_error *err) {
     progress at = {0};
+    uint64_t n_before = 0;
+    uint64_t n_call = 0;
     float *to = logits;
     for (uint64_t i = 0; i < n_spans; i++) {
         QN_TRY(check_span(engine, &spans[i], err));
+        n_call += spans[i].n;
     }
     while (at.span < n_spans) {
-        const qn_batch batch = next_batch(engine, spans, n_spans, logits != NULL, &at);
+        qn_batch batch = next_batch(engine, spans, n_spans, logits != NULL, &at);
+        batch.n_before = n_before;
+        batch.n_call = n_call;
+        n_before += batch.n;
         const qn_status status = qn_engine_forward(engine, &batch, to, err);
         if (status != QN_OK) {
             undo(spans, &at);

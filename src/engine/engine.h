@@ -82,6 +82,16 @@ typedef void qn_input_fn(void *user, const char *weight_name, uint64_t expert, u
 /** Calls fn with the inputs of every product from now on (for importance matrices); NULL: no more. */
 void qn_engine_observe(qn_engine *engine, qn_input_fn *fn, void *user);
 
+/**
+ * How far a call of decoding has come.
+ * @param share of its work that is done, from 0 on and below 1
+ * @return false to stop: the call returns QN_E_INTERRUPTED
+ */
+typedef bool qn_decode_fn(void *user, double share);
+
+/** Calls fn before each layer of each batch from now on; NULL: no more. */
+void qn_engine_watch(qn_engine *engine, qn_decode_fn *fn, void *user);
+
 /** An empty sequence. @return QN_OK; QN_E_NOMEM, saying how many tokens were asked for */
 QN_NODISCARD qn_status qn_sequence_new(qn_engine *engine, qn_sequence **out, qn_error *err);
 /** Accepts NULL. */

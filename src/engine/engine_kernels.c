@@ -4,45 +4,17 @@
  * Compiled once a level, QN_LEVEL saying which. Sums run over as many lanes as a register has, so that levels differ
  * in the last bits, as products of matrices do; within a level nothing depends on how work was shared out.
  */
+#include "dtype/float_lanes.h"
 #include "engine/backend.h"
 #include "engine/cpu_kernels.h"
 
 #include <math.h>
 #include <string.h>
 
-#if defined(__AVX512F__)
-#define N_LANES 16
-#elif defined(__AVX2__)
-#define N_LANES 8
-#else
-#define N_LANES 4
-#endif
 #define PASTE(a, b) a##_##b
 #define PASTE_VALUES(a, b) PASTE(a, b)
-#define INLINE static inline __attribute__((always_inline))
 
-typedef float lanes __attribute__((vector_size(4 * N_LANES)));
-typedef int32_t int_lanes __attribute__((vector_size(4 * N_LANES)));
-
-INLINE lanes load(const float *p) {
-    lanes v;
-    memcpy(&v, p, sizeof v);
-    return v;
-}
-
-INLINE void store(float *p, lanes v) {
-    memcpy(p, &v, sizeof v);
-}
-
-INLINE lanes all(float x) {
-    return x - (lanes){0};
-}
-
-INLINE lanes select_lanes(int_lanes mask, lanes if_set, lanes if_clear) {
-    return (lanes)((mask & (int_lanes)if_set) | (~mask & (int_lanes)if_clear));
-}
-
-INLINE float sum_lanes(lanes v) {
+LANE_FN float sum_lanes(lanes v) {
     float parts[N_LANES];
     store(parts, v);
     for (unsigned half = N_LANES / 2; half > 0; half /= 2) {
@@ -67,7 +39,7 @@ INLINE float sum_lanes(lanes v) {
 typedef float four_floats __attribute__((vector_size(16)));
 
 /* dst[i] = the sum of v[i]. */
-INLINE void sum_four(const lanes v[4], float *dst) {
+LANE_FN void sum_four(const lanes v[4], float *dst) {
     const four_floats a = FOLD(v[0]);
     const four_floats b = FOLD(v[1]);
     const four_floats c = FOLD(v[2]);
@@ -78,7 +50,7 @@ INLINE void sum_four(const lanes v[4], float *dst) {
     memcpy(dst, &sums, sizeof sums);
 }
 
-INLINE float max_lanes(lanes v) {
+LANE_FN float max_lanes(lanes v) {
     float parts[N_LANES];
     store(parts, v);
     for (unsigned i = 1; i < N_LANES; i++) {
@@ -91,7 +63,7 @@ INLINE float max_lanes(lanes v) {
  * e^x within 2 units of the last place: x = n ln 2 + r with |r| <= ln 2 / 2, and e^r by its series up to r^7 / 7!,
  * whose remainder is below 2^-27. Arguments are held within -87 and 88: neither end leaves the normal floats.
  */
-INLINE lanes exp_lanes(lanes x) {
+LANE_FN lanes exp_lanes(lanes x) {
     const lanes magic = all(0x1.8p23F);
     x = select_lanes(x < all(-87.0F), all(-87.0F), x);
     x = select_lanes(x > all(88.0F), all(88.0F), x);
@@ -109,22 +81,22 @@ INLINE lanes exp_lanes(lanes x) {
     return (lanes)((int_lanes)y + (power << 23));
 }
 
-INLINE lanes tanh_lanes(lanes x) {
+LANE_FN lanes tanh_lanes(lanes x) {
     return all(1.0F) - all(2.0F) / (exp_lanes(x + x) + all(1.0F));
 }
 
-INLINE lanes silu_lanes(lanes x) {
+LANE_FN lanes silu_lanes(lanes x) {
     return x / (all(1.0F) + exp_lanes(-x));
 }
 
 /* 0.5 x (1 + tanh u) = x / (1 + e^-2u), u = sqrt(2 / pi) (x + 0.044715 x^3). */
-INLINE lanes gelu_lanes(lanes x) {
+LANE_FN lanes gelu_lanes(lanes x) {
     const lanes u2 = all(1.5957691216057308F) * (x + all(0.044715F) * x * x * x);
     return x / (all(1.0F) + exp_lanes(-u2));
 }
 
 /* The square sum of x less an offset. */
-INLINE float square_sum(const float *x, uint64_t n, float offset) {
+LANE_FN float square_sum(const float *x, uint64_t n, float offset) {
     lanes a = {0};
     lanes b = {0};
     float tail = 0;
@@ -187,7 +159,7 @@ DEFINE_GATE(silu, silu_lanes)
 DEFINE_GATE(gelu, gelu_lanes)
 
 /* g = min(gate, 7), u = up held within -7 and 7: g sigmoid(1.702 g) (u + 1). Source: facts/architectures.md 10. */
-INLINE lanes limited_lanes(lanes g, lanes u) {
+LANE_FN lanes limited_lanes(lanes g, lanes u) {
     const lanes limit = all(7.0F);
     g = select_lanes(g > limit, limit, g);
     u = select_lanes(u > limit, limit, u);
@@ -230,7 +202,7 @@ static void cap(float *x, uint64_t n, float limit) {
 }
 
 /* Scores of n queries and four neighbouring keys. */
-INLINE void four_scores(const qn_tile_step *t, unsigned n, uint64_t key, float scores[][QN_KV_TILE]) {
+LANE_FN void four_scores(const qn_tile_step *t, unsigned n, uint64_t key, float scores[][QN_KV_TILE]) {
     lanes s[QN_TILE_QUERIES][4] = {{{0}}};
     const float *keys = t->keys + key * t->width;
     for (uint64_t i = 0; i < t->width; i += N_LANES) {
@@ -247,8 +219,8 @@ INLINE void four_scores(const qn_tile_step *t, unsigned n, uint64_t key, float s
 }
 
 /* acc = kept * acc + the weighted sum of values first to end - 1, for n queries. */
-INLINE void add_values(const qn_tile_step *t, unsigned n, float weights[][QN_KV_TILE], uint64_t first, uint64_t end,
-                       const float *kept) {
+LANE_FN void add_values(const qn_tile_step *t, unsigned n, float weights[][QN_KV_TILE], uint64_t first, uint64_t end,
+                        const float *kept) {
     enum { SPAN = QN_HEAD_PAD / N_LANES < 2 ? 1 : 2 };
     for (uint64_t i = 0; i < t->width; i += SPAN * N_LANES) {
         lanes sum[QN_TILE_QUERIES][SPAN] = {{{0}}};
@@ -270,7 +242,7 @@ INLINE void add_values(const qn_tile_step *t, unsigned n, float weights[][QN_KV_
 }
 
 /* Scores become weights, relative to the largest so far; what is left of the weights before. */
-INLINE float weigh(const qn_tile_step *t, unsigned a, float *scores) {
+LANE_FN float weigh(const qn_tile_step *t, unsigned a, float *scores) {
     for (uint64_t j = 0; j < QN_KV_TILE; j += N_LANES) {
         lanes s = load(scores + j) * all(t->scale);
         if (t->softcap > 0) {
@@ -306,7 +278,7 @@ INLINE float weigh(const qn_tile_step *t, unsigned a, float *scores) {
 }
 
 /* n is a constant in each caller. */
-INLINE void attend_together(const qn_tile_step *t, unsigned n) {
+LANE_FN void attend_together(const qn_tile_step *t, unsigned n) {
     float scores[QN_TILE_QUERIES][QN_KV_TILE] = {{0}};
     float kept[QN_TILE_QUERIES] = {0};
     uint64_t first = t->first[0];

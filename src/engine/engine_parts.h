@@ -45,6 +45,8 @@ struct qn_engine {
     uint64_t n_loras;
     qn_input_fn *observe;
     void *observe_user;
+    qn_decode_fn *watch;
+    void *watch_user;
     int32_t *ids;       /**< [n_batch] tokens of the batch */
     int32_t *positions; /**< [n_batch] */
     qn_places places;   /**< of a batch, in the arena */
@@ -63,6 +65,8 @@ typedef struct qn_batch {
     uint64_t n;
     uint64_t n_wanted;
     uint64_t n_runs;
+    uint64_t n_before; /**< tokens of the call that earlier batches had */
+    uint64_t n_call;   /**< tokens of the call */
 } qn_batch;
 
 /**

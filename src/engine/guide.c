@@ -152,6 +152,21 @@ void qn_guide_free(qn_guide *guide) {
     free(guide);
 }
 
+qn_status qn_guide_change(qn_guide *guide, qn_grammar *grammar, qn_error *err) {
+    qn_grammar_walk *walk = NULL;
+    const qn_status status = qn_grammar_walk_new(grammar, &walk, err);
+    if (status != QN_OK) {
+        qn_grammar_free(grammar);
+        return status;
+    }
+    qn_grammar_walk_free(guide->walk);
+    qn_grammar_free(guide->grammar);
+    guide->walk = walk;
+    guide->grammar = grammar;
+    guide->n_tail = 0;
+    return QN_OK;
+}
+
 qn_status qn_guide_reset(qn_guide *guide, qn_error *err) {
     guide->n_tail = 0;
     return qn_grammar_walk_reset(guide->walk, err);

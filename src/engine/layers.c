@@ -225,15 +225,21 @@ static qn_status enter(qn_engine *e, qn_part part, uint64_t layer, qn_error *err
     return e->provider.enter(e->provider.self, part, layer, err);
 }
 
+/* Tells who watches how far the call has come. */
+static qn_status check_stop(const qn_engine *e, const qn_batch *batch, uint64_t n_layers_done, qn_error *err) {
+    const double of_batch = (double)n_layers_done / (double)e->graph.n_layer;
+    const double share = ((double)batch->n_before + (double)batch->n * of_batch) / (double)batch->n_call;
+    const bool is_stopped = e->watch != NULL && !e->watch(e->watch_user, share);
+    return is_stopped || qn_job_is_cancelled(e->job) ? qn_fail(err, QN_E_INTERRUPTED, "interrupted") : QN_OK;
+}
+
 qn_status qn_engine_forward(qn_engine *engine, const qn_batch *batch, float *logits, qn_error *err) {
     uint64_t n = batch->n;
     QN_TRY(enter(engine, QN_PART_EMBEDDING, 0, err));
     start(engine, n);
     for (uint64_t il = 0; il < engine->graph.n_layer && n > 0; il++) {
         const qn_layer *layer = &engine->weights.layers[il];
-        if (qn_job_is_cancelled(engine->job)) {
-            return qn_fail(err, QN_E_INTERRUPTED, "interrupted");
-        }
+        QN_TRY(check_stop(engine, batch, il, err));
         QN_TRY(enter(engine, QN_PART_LAYER, il, err));
         norm_rows(engine, &layer->attn_norm, engine->buffers.x, engine->buffers.normed, n);
         n = attention(engine, il, batch);

@@ -33,57 +33,72 @@ typedef struct test {
 typedef struct bench {
     qn_bench_options options; /* defaults filled in */
     qn_job *job;
+    qn_provider file; /* of all engines */
     json_t *tests;
     int32_t *tokens;         /* [the longest test] */
     float *logits;           /* [n_vocab] */
     double *samples;         /* [n_repetitions] */
     uint64_t prompt, answer; /* lengths where nobody asked for others */
-    uint64_t bytes_done;
-    uint64_t bytes_total;
+    uint64_t n_done;         /* tokens of all tests */
+    uint64_t n_total;
 } bench;
 
 /* ---- one test ---- */
-
-static uint64_t passes_of(const test *t) {
-    return t->is_prompt ? (t->n_tokens + t->n_batch - 1) / t->n_batch : t->n_tokens;
-}
-
-static qn_status decode_once(const bench *b, const test *t, qn_engine *engine, qn_sequence *sequence, qn_error *err) {
-    qn_sequence_truncate(sequence, 0);
-    if (t->is_prompt) {
-        return qn_engine_decode(engine, sequence, b->tokens, t->n_tokens, false, b->logits, err);
-    }
-    for (uint64_t i = 0; i < t->n_tokens; i++) {
-        QN_TRY(qn_engine_decode(engine, sequence, &b->tokens[i], 1, false, b->logits, err));
-    }
-    return QN_OK;
-}
 
 static void name_test(const test *t, char *name, size_t size) {
     (void)snprintf(name, size, "%s%" PRIu64, t->is_prompt ? "pp" : "tg", t->n_tokens);
 }
 
-static void tell_progress(bench *b, const test *t, qn_engine *engine, double seconds) {
-    const uint64_t bytes = passes_of(t) * qn_engine_token_bytes(engine);
+/* One time through a test. */
+typedef struct pass {
+    bench *bench;
     char name[32];
-    name_test(t, name, sizeof name);
-    b->bytes_done += bytes;
-    qn_job_emit(b->job,
-                (qn_event){.kind = QN_EVENT_PROGRESS,
-                           .stage = "Bench",
-                           .tensor = name,
-                           .bytes_done = b->bytes_done,
-                           .bytes_total = b->bytes_total,
-                           .rate = seconds > 0 ? (double)bytes / seconds : 0,
-                           .eta_s = -1});
+    double start_s;
+    double told_s;   /* when progress was told last */
+    uint64_t n_done; /* tokens */
+    uint64_t n_now;  /* of the call that is decoding */
+} pass;
+
+/* At most ten times a second: tests are not to measure this. How long others take, their speed does not tell. */
+static bool on_decode(void *user, double share) {
+    pass *p = user;
+    const double now = qn_job_seconds(p->bench->job);
+    const double n = (double)p->n_done + share * (double)p->n_now;
+    if (now - p->told_s >= 0.1) {
+        p->told_s = now;
+        qn_job_emit(p->bench->job,
+                    (qn_event){.kind = QN_EVENT_PROGRESS,
+                               .stage = "Bench",
+                               .tensor = p->name,
+                               .tokens_done = p->bench->n_done + (uint64_t)n,
+                               .tokens_total = p->bench->n_total,
+                               .rate = now > p->start_s ? n / (now - p->start_s) : 0,
+                               .eta_s = -1});
+    }
+    return true;
+}
+
+static qn_status decode_once(const bench *b, const test *t, pass *p, qn_engine *engine, qn_sequence *sequence,
+                             qn_error *err) {
+    qn_sequence_truncate(sequence, 0);
+    p->n_now = t->is_prompt ? t->n_tokens : 1;
+    for (; p->n_done < t->n_tokens; p->n_done += p->n_now) {
+        QN_TRY(qn_engine_decode(engine, sequence, &b->tokens[p->n_done], p->n_now, false, b->logits, err));
+    }
+    return QN_OK;
 }
 
 static qn_status measure(bench *b, const test *t, qn_engine *engine, qn_sequence *sequence, qn_error *err) {
     for (uint64_t i = 0; i <= b->options.n_repetitions; i++) {
         const double start = qn_job_seconds(b->job);
-        QN_TRY(decode_once(b, t, engine, sequence, err));
+        pass p = {.bench = b, .start_s = start, .told_s = start};
+        name_test(t, p.name, sizeof p.name);
+        qn_engine_watch(engine, on_decode, &p);
+        const qn_status status = decode_once(b, t, &p, engine, sequence, err);
         const double seconds = qn_job_seconds(b->job) - start;
-        tell_progress(b, t, engine, seconds);
+        qn_engine_watch(engine, NULL, NULL);
+        QN_TRY(status);
+        b->n_done += t->n_tokens;
         if (i > 0) { /* the first brought everything into memory */
             b->samples[i - 1] = seconds > 0 ? (double)t->n_tokens / seconds : 0;
         }
@@ -145,9 +160,15 @@ static qn_status measure_list(bench *b, test t, const qn_bench_counts *counts, q
     return QN_OK;
 }
 
-static qn_status open_engine(const bench *b, uint64_t n_threads, uint64_t n_batch, qn_engine **out, qn_error *err) {
-    const qn_engine_options how = {.n_ctx = longest(b), .n_batch = n_batch, .n_threads = (unsigned)n_threads};
-    return qn_engine_open(b->options.path, &how, b->job, out, err);
+static void leave_open(void *self) {
+    (void)self;
+}
+
+/* An engine that does not close the file. */
+static qn_status open_engine(const bench *b, const qn_engine_options *options, qn_engine **out, qn_error *err) {
+    qn_provider provider = b->file;
+    provider.close = leave_open;
+    return qn_engine_open_provider(&provider, options, b->job, out, err);
 }
 
 /* All tests of a number of threads and a batch; generation, which has a batch of one token, with the first batch. */
@@ -155,7 +176,8 @@ static qn_status measure_setting(bench *b, uint64_t n_threads, uint64_t n_batch,
     qn_engine *engine = NULL;
     qn_sequence *sequence = NULL;
     test t = {.is_prompt = true, .n_threads = n_threads, .n_batch = n_batch};
-    QN_TRY(open_engine(b, n_threads, n_batch, &engine, err));
+    const qn_engine_options how = {.n_ctx = longest(b), .n_batch = n_batch, .n_threads = (unsigned)n_threads};
+    QN_TRY(open_engine(b, &how, &engine, err));
     qn_status status = qn_sequence_new(engine, &sequence, err);
     if (status == QN_OK) {
         status = measure_list(b, t, &b->options.prompts, engine, sequence, err);
@@ -180,20 +202,18 @@ static qn_status measure_all(bench *b, qn_error *err) {
     return QN_OK;
 }
 
-/* Bytes of weights that all tests will read, for the progress bar. */
-static uint64_t count_bytes(const bench *b, const qn_engine *engine) {
-    const qn_bench_options *o = &b->options;
-    uint64_t passes = 0;
-    for (size_t k = 0; k < o->batches.n; k++) {
-        for (size_t i = 0; i < o->prompts.n; i++) {
-            passes += passes_of(
-                &(test){.is_prompt = true, .n_tokens = o->prompts.items[i], .n_batch = o->batches.items[k]});
-        }
+static uint64_t sum_of(const qn_bench_counts *counts) {
+    uint64_t sum = 0;
+    for (size_t i = 0; i < counts->n; i++) {
+        sum += counts->items[i];
     }
-    for (size_t i = 0; i < o->answers.n; i++) {
-        passes += o->answers.items[i];
-    }
-    return passes * o->threads.n * (o->n_repetitions + 1) * qn_engine_token_bytes(engine);
+    return sum;
+}
+
+/* Tokens of all tests. */
+static uint64_t count_tokens(const qn_bench_options *o) {
+    const uint64_t of_threads = sum_of(&o->prompts) * o->batches.n + sum_of(&o->answers);
+    return of_threads * o->threads.n * (o->n_repetitions + 1);
 }
 
 /* ---- options ---- */
@@ -270,29 +290,37 @@ static json_t *describe(const bench *b, const qn_engine *engine, double load_sec
                      (json_int_t)qn_engine_token_bytes(engine), "load_seconds", load_seconds);
 }
 
-static qn_status run_bench(bench *b, json_t **out, qn_error *err) {
+/* @param start when opening began */
+static qn_status run_tests(bench *b, double start, json_t **out, qn_error *err) {
     qn_engine *engine = NULL;
-    const double start = qn_job_seconds(b->job);
-    if (qn_is_dir(b->options.path)) {
-        return qn_fail(err, QN_E_USAGE, "%s: is a folder; a file is measured: `quern pack` makes one of it",
-                       b->options.path);
-    }
-    QN_TRY(qn_engine_open(b->options.path, NULL, b->job, &engine, err));
+    QN_TRY(open_engine(b, NULL, &engine, err));
     set_lengths(b, qn_engine_graph(engine)->n_ctx);
     qn_status status = check_options(b, err);
     if (status == QN_OK) {
         *out = describe(b, engine, qn_job_seconds(b->job) - start);
-        b->bytes_total = count_bytes(b, engine);
+        b->n_total = count_tokens(&b->options);
         status = *out == NULL ? qn_fail_nomem(err, b->options.path, 0) : make_room(b, engine, err);
     }
     qn_engine_free(engine);
     if (status == QN_OK) {
-        qn_job_emit(b->job, (qn_event){.kind = QN_EVENT_STAGE, .stage = "Bench", .bytes_total = b->bytes_total});
+        qn_job_emit(b->job, (qn_event){.kind = QN_EVENT_STAGE, .stage = "Bench", .tokens_total = b->n_total});
         status = measure_all(b, err);
     }
     if (status == QN_OK && json_object_set(*out, "tests", b->tests) != 0) {
         return qn_fail_nomem(err, "results", 0);
     }
+    return status;
+}
+
+static qn_status run_bench(bench *b, json_t **out, qn_error *err) {
+    const double start = qn_job_seconds(b->job);
+    if (qn_is_dir(b->options.path)) {
+        return qn_fail(err, QN_E_USAGE, "%s: is a folder; a file is measured: `quern pack` makes one of it",
+                       b->options.path);
+    }
+    QN_TRY(qn_provider_open(b->options.path, &b->file, err));
+    const qn_status status = run_tests(b, start, out, err);
+    b->file.close(b->file.self);
     return status;
 }
 

@@ -88,9 +88,8 @@ static char *plain_name(qn_arena *arena, const char *name) {
 static bool cut_tail(char *name, tail_kind *kind) {
     const size_t n = strlen(name);
     for (size_t i = 0; i < sizeof tails / sizeof tails[0]; i++) {
-        const size_t n_tail = strlen(tails[i].tail);
-        if (n > n_tail && strcmp(name + n - n_tail, tails[i].tail) == 0) {
-            name[n - n_tail] = '\0';
+        if (qn_ends_with(name, tails[i].tail)) {
+            name[n - strlen(tails[i].tail)] = '\0';
             *kind = tails[i].kind;
             return true;
         }

@@ -195,28 +195,25 @@ static void try_hub(lookup *l, const char *name) {
     }
 }
 
-static qn_status fail_not_found(lookup *l, const char *name, qn_error *err) {
+static qn_status fail_not_found(lookup *l, const char *what, const char *name, const char *remedy, qn_error *err) {
     if (l->n_left_out > 0) {
         qn_buffer_printf(&l->places, "\n  and %llu more", (unsigned long long)l->n_left_out);
     }
     char *places = qn_buffer_take_text(&l->places);
     const qn_status status = places == NULL
         ? qn_fail_nomem(err, "places looked at", 0)
-        : qn_fail(err, QN_E_NOT_FOUND,
-                  "base model '%.400s' was not found; looked at:%s\npass the base model's folder: quern "
-                  "pack BASE --run …",
-                  name, places);
+        : qn_fail(err, QN_E_NOT_FOUND, "%s '%.400s' was not found; looked at:%s\n%s", what, name, places, remedy);
     free(places);
     return status;
 }
 
-qn_status qn_find_base(qn_arena *arena, const char *name, const char *near_dir, const char **dir, qn_error *err) {
+qn_status qn_find_base(qn_arena *arena, const char *name, const char *near_dir, const char *remedy, const char **dir,
+                       qn_error *err) {
     lookup l = {.arena = arena};
     if (name == NULL || name[0] == '\0') {
         return qn_fail(err, QN_E_NOT_FOUND,
-                       "%s: the adapter does not name its base model (base_model_name_or_path)\npass the base model's "
-                       "folder: quern pack BASE --run …",
-                       near_dir == NULL ? "adapter_config.json" : near_dir);
+                       "%s: the adapter does not name its base model (base_model_name_or_path)\n%s",
+                       near_dir == NULL ? "adapter_config.json" : near_dir, remedy);
     }
     try_folder(&l, qn_arena_string(arena, name));
     if (near_dir != NULL) {
@@ -232,5 +229,5 @@ qn_status qn_find_base(qn_arena *arena, const char *name, const char *near_dir, 
         qn_buffer_clear(&l.places);
         return qn_fail_nomem(err, name, strlen(name));
     }
-    return fail_not_found(&l, name, err);
+    return fail_not_found(&l, near_dir == NULL ? "model" : "base model", name, remedy, err);
 }

@@ -53,8 +53,7 @@ qn_status qn_model_new(const char *path, qn_model **out, qn_error *err) {
 qn_dtype qn_model_plain_type(const qn_model *model) {
     for (uint64_t i = 0; i < model->n_tensors; i++) {
         const qn_model_tensor *t = &model->tensors[i];
-        const size_t n = strlen(t->name);
-        if (t->is_generated || t->shape.n_dims < 2 || n < 7 || strcmp(t->name + n - 7, ".weight") != 0) {
+        if (t->is_generated || t->shape.n_dims < 2 || !qn_ends_with(t->name, ".weight")) {
             continue;
         }
         const qn_dtype type = qn_recipe_source_type(t->recipe);

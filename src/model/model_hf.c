@@ -21,10 +21,8 @@ static qn_status make_room(qn_model *model, uint64_t n, qn_error *err) {
 
 /* Whether a tensor that ends so is in the model. */
 static bool has_tail(const qn_model *model, const char *tail) {
-    const size_t n_tail = strlen(tail);
     for (uint64_t i = 0; i < model->n_tensors; i++) {
-        const size_t n = strlen(model->tensors[i].name);
-        if (n > n_tail && strcmp(model->tensors[i].name + n - n_tail, tail) == 0) {
+        if (qn_ends_with(model->tensors[i].name, tail)) {
             return true;
         }
     }

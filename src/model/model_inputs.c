@@ -28,7 +28,9 @@ static qn_status find_dir(search *s, const char *name, const char **dir, qn_erro
         *dir = qn_arena_string(s->arena, name);
         return *dir == NULL ? nomem(err) : QN_OK;
     }
-    return qn_find_base(s->arena, name, NULL, dir, err);
+    return qn_find_base(s->arena, name, NULL,
+                        "a folder, a GGUF file, or the name of a model in the Hugging Face cache is expected", dir,
+                        err);
 }
 
 static qn_status add_adapter(search *s, const char *dir, double strength, qn_error *err) {
@@ -48,6 +50,15 @@ static qn_status open_run(search *s, qn_error *err) {
     }
     in->base_dir = in->checkpoint->dir;
     return QN_OK;
+}
+
+/* What can be done where the base of an adapter is not found. */
+static const char *remedy_of(const qn_input_request *request) {
+    if (request->remedy != NULL) {
+        return request->remedy;
+    }
+    return request->run != NULL ? "pass the base model's folder, too: BASE --run DIR"
+                                : "pass the base model's folder, too: BASE --adapter DIR";
 }
 
 /* The base as named, or as the first adapter's config names it. */
@@ -73,10 +84,8 @@ static qn_status find_base(search *s, const char *base, qn_error *err) {
         return nomem(err);
     }
     QN_TRY(qn_json_load_object(path, MAX_CONFIG_BYTES, &config, err));
-    const char *name = qn_json_string(config, "base_model_name_or_path");
-    const qn_status status = name == NULL
-        ? qn_fail(err, QN_E_NOT_FOUND, "%s: does not name its base model; pass the folder as BASE", path)
-        : qn_find_base(s->arena, name, dir, &in->base_dir, err);
+    const qn_status status = qn_find_base(s->arena, qn_json_string(config, "base_model_name_or_path"), dir,
+                                          remedy_of(s->request), &in->base_dir, err);
     json_decref(config);
     return status;
 }
@@ -100,7 +109,7 @@ static qn_status find_fallback(search *s, qn_error *err) {
     const char *name = qn_json_string(config, "_name_or_path");
     qn_status status = QN_OK;
     if (name != NULL && name[0] != '\0') {
-        status = qn_find_base(s->arena, name, in->base_dir, &in->fallback_dir, &ignored);
+        status = qn_find_base(s->arena, name, in->base_dir, "", &in->fallback_dir, &ignored);
     }
     json_decref(config);
     if (status != QN_OK) {

@@ -13,6 +13,7 @@ typedef struct qn_input_request {
     const char *checkpoint; /**< "best", "last" or a step; NULL: best, else last */
     const qn_adapter_ref *adapters; /**< PEFT folders, in order, after the run's */
     uint64_t n_adapters;
+    const char *remedy; /**< last line where an adapter's base is not found; NULL: to pass it as BASE */
 } qn_input_request;
 
 /** What was found. Strings live in the arena. */

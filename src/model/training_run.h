@@ -80,10 +80,11 @@ const char *qn_run_state_name(qn_run_state state);
  * ~/.cache/huggingface/hub: models--ORG--NAME/snapshots, refs/main preferred).
  * @param name   base_model_name_or_path
  * @param near_dir the adapter's folder; NULL when a person typed the name: no neighbours are looked at then
+ * @param remedy last line of the message where it is not found
  * @param dir    out: in the arena
- * @return QN_OK; QN_E_NOT_FOUND naming every place looked at and how to pass BASE
+ * @return QN_OK; QN_E_NOT_FOUND naming every place looked at
  */
-QN_NODISCARD qn_status qn_find_base(qn_arena *arena, const char *name, const char *near_dir, const char **dir,
-                                    qn_error *err);
+QN_NODISCARD qn_status qn_find_base(qn_arena *arena, const char *name, const char *near_dir, const char *remedy,
+                                    const char **dir, qn_error *err);
 
 #endif

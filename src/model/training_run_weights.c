@@ -39,9 +39,8 @@ static qn_status take_opening(qn_arena *arena, qn_status status, const qn_error 
 static const char *find_name(const qn_names *names, const char *begin, const char *end) {
     for (uint64_t i = 0; i < names->n; i++) {
         const char *name = names->names[i];
-        const size_t n = strlen(name);
-        if (n >= strlen(begin) + strlen(end) && strncmp(name, begin, strlen(begin)) == 0 &&
-            strcmp(name + n - strlen(end), end) == 0) {
+        if (strlen(name) >= strlen(begin) + strlen(end) && strncmp(name, begin, strlen(begin)) == 0 &&
+            qn_ends_with(name, end)) {
             return name;
         }
     }

@@ -58,16 +58,16 @@ static void cut_type(char *name) {
 /* The model's name out of a file's: "dir/NAME-F16-00001-of-00002.gguf", "dir/NAME.bin". */
 static const char *gguf_name(qn_arena *arena, const char *path, bool keeps_type) {
     char *name = qn_path_base(arena, path);
-    const size_t n = name == NULL ? 0 : strlen(name);
-    if (n > 5 && strcmp(name + n - 5, ".gguf") == 0) {
-        name[n - 5] = '\0';
-    } else if (n > 4 && strcmp(name + n - 4, ".bin") == 0) {
-        name[n - 4] = '\0';
+    if (name == NULL) {
+        return NULL;
     }
-    if (name != NULL) {
-        cut_shard(name);
+    if (qn_ends_with(name, ".gguf")) {
+        name[strlen(name) - 5] = '\0';
+    } else if (qn_ends_with(name, ".bin")) {
+        name[strlen(name) - 4] = '\0';
     }
-    if (name != NULL && !keeps_type) {
+    cut_shard(name);
+    if (!keeps_type) {
         cut_type(name);
     }
     return name;

@@ -51,3 +51,12 @@ echo "# a single answer"
 talk 'la la' '\x03' -- "${run[@]}" "${endless[@]}" -p Sing | sed 's/la la.*/la …/'
 echo "# --json answers once"
 talk -- "${run[@]}" --json
+echo "# grammars from answer to answer"
+echo 'root ::= "grain"' >grain.gbnf
+echo '{"const": 7}' >seven.json
+talk '>>> ' '/grammar grain.gbnf\n' '>>> ' 'What?\n' '>>> ' '/grammar seven.json\n' '>>> ' 'What?\n' '>>> ' '/grammar nowhere\n' \
+    '>>> ' '/grammar off\n' '>>> ' 'What is a quern?\n' '>>> ' '/bye\n' -- "${run[@]}"
+echo "# Ctrl-C drops a line also after Ctrl-Z and fg"
+printf '%s ' "${run[@]}" >m.sh
+talk '$ ' '. ./m.sh\n' '>>> ' '\x1a' '$ ' 'fg\n' '>>> ' 'half a line\x03' '>>> ' '"""one\n' '... ' 'two\x03' '>>> ' \
+    'What is a quern?\n' '>>> ' '/bye\n' '$ ' 'exit\n' -- env 'PS1=$ ' bash --norc --noediting -i

@@ -3,13 +3,15 @@
 one of them in test_quantize_all.py, for llama.cpp takes its time).
 
 The types of all tensors must be the same. So must the bytes, where quern's encoder is the reference's to the last bit
-(all but IQ1, IQ2 and IQ3, whose errors tests/peers/test_encode_ratio compares). Then the options: regexes, types of
+(all but IQ1, IQ2 and IQ3, whose errors tests/peers/test_encode_ratio compares, and Q3_K without importance, of which
+files of Q2_K have some, too). A mixture has stacks of experts, each with an importance of its own. Then the options: regexes, types of
 output and embedding, pure, pruned layers, shards, COPY, and files that llama.cpp cut or quern cut.
 """
 import gguf
 import numpy as np
 
 import llama
+from families import Family, small_config
 from gguf_file import GgufFile, read_metadata, read_tensors
 from harness import MILLER_BASE, MILLER_RUN, one_line, pack_one, quern, run
 
@@ -19,6 +21,7 @@ TARGETS = {"Q4_0": 2, "Q4_1": 3, "Q8_0": 7, "Q5_0": 8, "Q5_1": 9, "Q2_K": 10, "Q
            "IQ2_M": 29, "IQ4_XS": 30, "IQ1_M": 31, "TQ1_0": 36, "TQ2_0": 37, "MXFP4_MOE": 38, "Q1_0": 40, "Q2_0": 41,
            "F32": 0, "F16": 1, "BF16": 32}
 QUICK = ("Q4_K_M", "Q3_K_M", "Q2_K", "Q5_0", "IQ4_XS", "IQ3_XXS", "IQ2_M", "TQ1_0", "MXFP4_MOE", "Q2_0", "BF16")
+MIXTURE_TARGETS = ("Q2_K", "Q3_K_M", "Q4_K_M", "Q5_0")
 NEED_IMATRIX = {"IQ2_XXS", "IQ2_XS", "IQ2_S", "IQ2_M", "IQ3_XXS", "IQ3_XS", "IQ1_S", "IQ1_M", "Q2_K_S"}
 OTHER_BYTES = {19, 29, 16, 17, 22, 18, 21}  # IQ1, IQ2, IQ3, by their ids
 OTHER_BYTES_PLAIN = OTHER_BYTES | {11}  # Q3_K too without importance
@@ -57,11 +60,11 @@ def random_imatrix(source, path):
     writer.add_array("imatrix.datasets", ["random.txt"])
     writer.add_uint32("imatrix.chunk_count", 3)
     writer.add_uint32("imatrix.chunk_size", 64)
-    for name in sorted(n for n in file.names if n.startswith("blk.") and len(file.shape(n)) == 2):
-        n_cols = file.shape(name)[1]
-        values[name] = rng.gamma(0.7, size=n_cols).astype(np.float32) + np.float32(1e-3)
-        writer.add_tensor(f"{name}.in_sum2", values[name].reshape(1, n_cols))
-        writer.add_tensor(f"{name}.counts", np.ones((1, 1), dtype=np.float32))
+    for name in sorted(n for n in file.names if n.startswith("blk.") and len(file.shape(n)) >= 2):
+        n_matrices, n_cols = ([1] + list(file.shape(name)))[-3], file.shape(name)[-1]
+        values[name] = rng.gamma(0.7, size=n_matrices * n_cols).astype(np.float32) + np.float32(1e-3)
+        writer.add_tensor(f"{name}.in_sum2", values[name].reshape(n_matrices, n_cols))
+        writer.add_tensor(f"{name}.counts", np.ones((n_matrices, 1), dtype=np.float32))
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
@@ -78,7 +81,7 @@ def check_targets(report, source, tmp, targets, imatrix_file=None, imatrix=None)
     for target in names:
         theirs = tmp / "theirs.gguf"
         llama.quantize(source, theirs, TARGETS[target], imatrix=imatrix)
-        compare(report, f"{target}{', importance' if imatrix_file else ''}", out / f"m-{target}.gguf", theirs,
+        compare(report, f"{source.stem}, {target}{', importance' if imatrix_file else ''}", out / f"m-{target}.gguf", theirs,
                 has_importance=imatrix_file is not None)
 
 
@@ -146,6 +149,14 @@ def make_source(tmp):
                     "miller")
 
 
+def make_mixture(tmp):
+    """A mixture of experts whose rows are whole superblocks."""
+    config = small_config("mixtral", "MixtralForCausalLM", "spm", hidden_size=256, intermediate_size=256,
+                          sliding_window=None, num_local_experts=4, num_experts_per_tok=2)
+    base = Family("mixtral", config, "spm", (), seed=14).write(tmp / "mixture")
+    return pack_one(tmp / "mixture-f32", base, "-t", "F32", "--name", "mixture")
+
+
 def check_all_targets(report, source, tmp, targets):
     imatrix_file = tmp / "imatrix.gguf"
     imatrix = random_imatrix(source, imatrix_file)
@@ -156,6 +167,7 @@ def check_all_targets(report, source, tmp, targets):
 def main(report, tmp):
     source = make_source(tmp)
     check_all_targets(report, source, tmp, QUICK)
+    report.attempt("mixture", lambda: check_all_targets(report, make_mixture(tmp), tmp / "mixture", MIXTURE_TARGETS))
     report.attempt("refusals", check_refusals, report, source, tmp)
     report.attempt("options", check_options, report, source, tmp)
     report.attempt("requantising", check_requantize, report, source, tmp)

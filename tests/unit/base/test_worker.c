@@ -4,9 +4,12 @@
 
 #include "base/hash.h"
 #include "base/nearest.h"
+#include "base/pool.h"
 #include "base/worker.h"
 
+#include <signal.h>
 #include <stdatomic.h>
+#include <time.h>
 
 enum { N_WORKERS = 7, N_EVENTS = 200 };
 
@@ -116,11 +119,47 @@ static void sums_are_the_same_everywhere(void **state) {
     assert_true(qn_hash64("quern", 5, 0) != qn_hash64("querm", 5, 0));
 }
 
+/* The signals that a thread takes: of worker 0, and of the other. */
+typedef struct takers {
+    atomic_uint n_seen;
+    bool takes_stop[2];
+    bool takes_fault[2];
+} takers;
+
+static void look_at_signals(void *shared, unsigned worker) {
+    const struct timespec nap = {.tv_nsec = 1000000};
+    takers *t = shared;
+    sigset_t blocked;
+    assert_int_equal(pthread_sigmask(SIG_BLOCK, NULL, &blocked), 0);
+    t->takes_stop[worker] = sigismember(&blocked, SIGINT) == 0 || sigismember(&blocked, SIGCONT) == 0;
+    t->takes_fault[worker] = sigismember(&blocked, SIGBUS) == 0;
+    atomic_fetch_add(&t->n_seen, 1);
+    for (int i = 0; i < 5000 && atomic_load(&t->n_seen) < 2; i++) { /* a pool does not wait for who has not begun */
+        (void)nanosleep(&nap, NULL);
+    }
+}
+
+static void workers_take_no_signals(void **state) {
+    takers of_workers = {0};
+    takers of_pool = {0};
+    qn_pool *pool = qn_pool_new(2);
+    (void)state;
+    qn_run_workers(2, look_at_signals, &of_workers);
+    qn_pool_run(pool, look_at_signals, &of_pool);
+    qn_pool_free(pool);
+    for (int i = 0; i < 2; i++) {
+        const takers *t = i == 0 ? &of_workers : &of_pool;
+        assert_int_equal(atomic_load(&t->n_seen), 2);
+        assert_true(t->takes_stop[0] && t->takes_fault[0] && t->takes_fault[1]);
+        assert_false(t->takes_stop[1]);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_worker_runs_once),       cmocka_unit_test(jobs_without_listeners_are_silent),
         cmocka_unit_test(one_thread_is_the_caller),     cmocka_unit_test(the_nearest_names_come_first),
-        cmocka_unit_test(sums_are_the_same_everywhere),
+        cmocka_unit_test(sums_are_the_same_everywhere), cmocka_unit_test(workers_take_no_signals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

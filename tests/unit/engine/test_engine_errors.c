@@ -191,11 +191,59 @@ static void test_decoding(void **state) {
     end_case(&c);
 }
 
+/* What was told of a call. */
+typedef struct course {
+    double last;
+    int n;
+    int stop_at;
+} course;
+
+static bool on_decode(void *user, double share) {
+    course *c = user;
+    assert_true(share < 1 && (c->n == 0 ? share == 0 : share > c->last));
+    c->last = share;
+    return ++c->n != c->stop_at;
+}
+
+/* A prompt of six batches is told of in each layer, and stopped within one is as if it had never been. */
+static void test_watching(void **state) {
+    engine_case c;
+    qn_error err;
+    int32_t tokens[CASE_TOKENS];
+    qn_sequence *sequence = NULL;
+    course seen = {0};
+    begin_case(&c, family_named("llama"), QN_F32, NULL, NULL);
+    const qn_engine_options options = exact_options();
+    qn_engine *engine = open_engine(&c, &options);
+    const int n_layer = (int)qn_engine_graph(engine)->n_layer;
+    const int n_batches = (CASE_TOKENS + CASE_BATCH - 1) / CASE_BATCH;
+    fill_tokens(tokens);
+    (void)state;
+    assert_ok(&err, qn_sequence_new(engine, &sequence, &err));
+    qn_engine_watch(engine, on_decode, &seen);
+    assert_ok(&err, qn_engine_decode(engine, sequence, tokens, CASE_TOKENS, true, NULL, &err));
+    assert_int_equal(seen.n, n_batches * n_layer);
+    assert_true(seen.last > 1 - 1.0 / (n_batches * n_layer - 1));
+    seen.n = 0;
+    seen.stop_at = n_layer + 2; /* in the second batch */
+    qn_sequence_truncate(sequence, 3);
+    assert_status(&err, qn_engine_decode(engine, sequence, tokens, 20, false, NULL, &err), QN_E_INTERRUPTED);
+    assert_int_equal(seen.n, seen.stop_at);
+    assert_int_equal(qn_sequence_length(sequence), 3);
+    qn_engine_watch(engine, NULL, NULL);
+    assert_ok(&err, qn_engine_decode(engine, sequence, tokens, 20, false, NULL, &err));
+    assert_int_equal(seen.n, seen.stop_at);
+    qn_sequence_free(sequence);
+    qn_engine_free(engine);
+    end_case(&c);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_bad_files),
         cmocka_unit_test(test_options),
         cmocka_unit_test(test_decoding),
+        cmocka_unit_test(test_watching),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -9,23 +9,9 @@
 enum { N_TOKENS = 16, N_LOGITS = 20, EOS = 1, N_DRAWS = 4000 };
 
 /* Ids: 0 unknown, 1 and 15 end a generation, 2 is another control token, 13 and 14 are the bytes of an e with acute. */
-static const char *const texts[N_TOKENS] = {"<unk>",
-                                            "</s>",
-                                            "<s>",
-                                            "a",
-                                            "b",
-                                            "ab",
-                                            "abc",
-                                            "\xE2\x96\x81",
-                                            "1",
-                                            "12",
-                                            "\xE2\x96\x81"
-                                            "a",
-                                            "\xC3\xA9",
-                                            "<0x0A>",
-                                            "<0xC3>",
-                                            "<0xA9>",
-                                            "<|im_end|>"};
+static const char *const texts[N_TOKENS] = {"<unk>",  "</s>",   "<s>",    "a",         "b",       "ab",
+                                            "abc",    "\u2581", "1",      "12",        "\u2581a", "\xC3\xA9",
+                                            "<0x0A>", "<0xC3>", "<0xA9>", "<|im_end|>"};
 static const int32_t types[N_TOKENS] = {2, 3, 3, 1, 1, 1, 1, 1, 1, 1, 1, 1, 6, 6, 6, 3};
 
 typedef struct guide_case {
@@ -107,6 +93,25 @@ static void test_masks(void **state) {
     end_guide(&c);
 }
 
+/* Another grammar is followed from its beginning. */
+static void test_change(void **state) {
+    guide_case c;
+    qn_grammar *grammar = NULL;
+    qn_error err;
+    const char *text = "root ::= \"1\" \"2\"?";
+    (void)state;
+    begin_guide(&c, "root ::= \"ab\"");
+    accept(c.guide, 3);
+    assert_ok(&err, qn_grammar_parse(text, strlen(text), &grammar, &err));
+    assert_ok(&err, qn_guide_change(c.guide, grammar, &err));
+    expect_mask(c.guide, "00000000110000000000");
+    accept(c.guide, 8);
+    assert_ok(&err, qn_guide_reset(c.guide, &err));
+    accept(c.guide, 9);
+    assert_true(qn_guide_is_done(c.guide));
+    end_guide(&c);
+}
+
 /* A character may come in the bytes of two tokens. */
 static void test_bytes(void **state) {
     guide_case c;
@@ -184,10 +189,8 @@ static void test_picks(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_masks),
-        cmocka_unit_test(test_bytes),
-        cmocka_unit_test(test_no_way),
-        cmocka_unit_test(test_picks),
+        cmocka_unit_test(test_masks),  cmocka_unit_test(test_change), cmocka_unit_test(test_bytes),
+        cmocka_unit_test(test_no_way), cmocka_unit_test(test_picks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
