@@ -385,12 +385,12 @@ const uint16_t qn_grid_iq3_s[512] = {QN_CODEWORDS_IQ3_S(QN_CODEWORD)};
 #define OCTET_BYTE(codeword, t, size) ((uint64_t)size((codeword) >> (2 * (t)) & 3U) << (8 * (t)))
 #define QUAD_BYTE(codeword, t, size) ((uint32_t)size((codeword) >> (3 * (t)) & 7U) << (8 * (t)))
 
-#define OCTET(codeword, size)                                                                                  \
-    (OCTET_BYTE(codeword, 0, size) | OCTET_BYTE(codeword, 1, size) | OCTET_BYTE(codeword, 2, size) |           \
-     OCTET_BYTE(codeword, 3, size) | OCTET_BYTE(codeword, 4, size) | OCTET_BYTE(codeword, 5, size) |           \
+#define OCTET(codeword, size)                                                                        \
+    (OCTET_BYTE(codeword, 0, size) | OCTET_BYTE(codeword, 1, size) | OCTET_BYTE(codeword, 2, size) | \
+     OCTET_BYTE(codeword, 3, size) | OCTET_BYTE(codeword, 4, size) | OCTET_BYTE(codeword, 5, size) | \
      OCTET_BYTE(codeword, 6, size) | OCTET_BYTE(codeword, 7, size))
-#define QUAD(codeword, size)                                                                                   \
-    (QUAD_BYTE(codeword, 0, size) | QUAD_BYTE(codeword, 1, size) | QUAD_BYTE(codeword, 2, size) |              \
+#define QUAD(codeword, size)                                                                      \
+    (QUAD_BYTE(codeword, 0, size) | QUAD_BYTE(codeword, 1, size) | QUAD_BYTE(codeword, 2, size) | \
      QUAD_BYTE(codeword, 3, size))
 
 #define OCTET_IQ2(codeword) OCTET(codeword##U, IQ2_SIZE),

@@ -25,7 +25,7 @@ extern const uint64_t qn_octets_iq1_s[2048];  /**< eighths above -8: 0, 8, 16 */
 extern const uint32_t qn_quads_iq3_xxs[256];  /**< 4, 12, 20, 28, 36, 44, 52, 62 */
 extern const uint32_t qn_quads_iq3_s[512];    /**< 1, 3, 5, 7, 9, 11, 13, 15 */
 
-extern const int8_t qn_levels_iq4[16];      /**< levels of IQ4_NL and IQ4_XS */
+extern const int8_t qn_levels_iq4[16]; /**< levels of IQ4_NL and IQ4_XS */
 
 /** Level t of an octet's codeword, 0..2. */
 static inline unsigned qn_octet_level(uint16_t codeword, unsigned t) {
