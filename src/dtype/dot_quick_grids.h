@@ -58,8 +58,8 @@ DOT_INLINE __m256i scales_of_words(__m256i words) {
 }
 
 /*
- * What is fetched by address for a block's octets or quads. It is made for four rows before the first of them is summed:
- * to wait for it within each row took a sixth of the time.
+ * What a block's codes are fetched by. It is made for four rows before the first of them is summed: to wait for it
+ * within each row took a sixth of the time.
  */
 typedef struct grid_plan {
     _Alignas(32) uint16_t index[64]; /* of codewords */
@@ -97,7 +97,7 @@ DOT_INLINE __m256i sixteen_words(const uint8_t *bytes) {
     return _mm256_cvtepu8_epi16(_mm_loadu_si128((const __m128i *)(const void *)bytes));
 }
 
-/* Sixteen indices: a byte each, and above it what factors bring there of other bytes, each spread over n_words words. */
+/* Sixteen indices: a byte each, and above it what factors bring there of other bytes, which lie in words. */
 DOT_INLINE void put_indices(uint16_t *index, const uint8_t *qs, __m256i high, __m256i factors, short mask) {
     const __m256i above = _mm256_and_si256(_mm256_mullo_epi16(high, factors), _mm256_set1_epi16(mask));
     store_256(index, _mm256_or_si256(sixteen_words(qs), above));
