@@ -298,19 +298,6 @@ static inline uint64_t octet_bytes(uint16_t codeword) {
     return (x | x << 6) & BYTES(3);
 }
 
-/* Four octets, and four pairs of quads, from a codeword each. */
-WIDE_FN wide wide_octets(wide x) {
-    x = (x | x << 24) & 0x000000FF000000FFU;
-    x = (x | x << 12) & 0x000F000F000F000FU;
-    return (x | x << 6) & BYTES(3);
-}
-
-/* Codewords at bits 0 and 32. */
-WIDE_FN wide wide_quads(wide x) {
-    return (x & 0x0000000700000007U) | (x & 0x0000003800000038U) << 5 | (x & 0x000001C0000001C0U) << 10 |
-        (x & 0x00000E0000000E00U) << 15;
-}
-
 /* offset + size, or offset - size where the bit of four masks of eight signs is set. */
 WIDE_FN wide offset_bytes(wide size, wide signs, unsigned offset) {
     signs |= signs << 8;
@@ -319,12 +306,6 @@ WIDE_FN wide offset_bytes(wide size, wide signs, unsigned offset) {
     const wide is_set = (((signs & 0x8040201008040201U) + BYTES(0x7F)) & BYTES(0x80)) >> 7;
     const wide negative = (is_set << 8) - is_set;
     return size + BYTES(offset) - ((size & negative) << 1);
-}
-
-/* Levels 0, 1, 2 are 8, 25, 43. */
-WIDE_FN wide iq2_bytes(wide codewords, wide signs) {
-    const wide level = wide_octets(codewords);
-    return offset_bytes((level << 4) + level + (level >> 1 & BYTES(1)) + BYTES(8), signs, 43);
 }
 
 static inline unsigned flat_nibble(const uint8_t *bytes, unsigned i) {
@@ -336,13 +317,13 @@ static void flat_iq2_xxs(const unsigned char *src, flat_k *f) {
     for (unsigned g = 0; g < 8; g++) {
         const uint8_t *qs = b->qs + 8 * g;
         const uint32_t word = flat_u32(qs + 4);
-        wide codewords = {0};
+        wide sizes = {0};
         wide signs = {0};
         for (unsigned l = 0; l < 4; l++) {
-            codewords[l] = qn_grid_iq2_xxs[qs[l]];
+            sizes[l] = qn_octets_iq2_xxs[qs[l]];
             signs[l] = qn_sign_mask(word >> (7 * l) & 127U);
         }
-        put_wide(f->codes + 32 * g, iq2_bytes(codewords, signs));
+        put_wide(f->codes + 32 * g, offset_bytes(sizes, signs, 43));
         f->scale[2 * g] = f->scale[2 * g + 1] = (int16_t)(2U * (word >> 28) + 1U);
     }
     put_offset(f, flat_half(b->d) * 0.125F, 43);
@@ -351,14 +332,14 @@ static void flat_iq2_xxs(const unsigned char *src, flat_k *f) {
 static void flat_iq2_xs(const unsigned char *src, flat_k *f) {
     const qn_block_iq2_xs *b = (const qn_block_iq2_xs *)(const void *)src;
     for (unsigned g = 0; g < 8; g++) {
-        wide codewords = {0};
+        wide sizes = {0};
         wide signs = {0};
         for (unsigned l = 0; l < 4; l++) {
             const unsigned q = flat_u16(b->qs + 8 * g + 2 * l);
-            codewords[l] = qn_grid_iq2_xs[q & 511U];
+            sizes[l] = qn_octets_iq2_xs[q & 511U];
             signs[l] = qn_sign_mask(q >> 9);
         }
-        put_wide(f->codes + 32 * g, iq2_bytes(codewords, signs));
+        put_wide(f->codes + 32 * g, offset_bytes(sizes, signs, 43));
     }
     for (unsigned g = 0; g < 16; g++) {
         f->scale[g] = (int16_t)(2U * flat_nibble(b->scales, g) + 1U);
@@ -369,13 +350,13 @@ static void flat_iq2_xs(const unsigned char *src, flat_k *f) {
 static void flat_iq2_s(const unsigned char *src, flat_k *f) {
     const qn_block_iq2_s *b = (const qn_block_iq2_s *)(const void *)src;
     for (unsigned g = 0; g < 8; g++) {
-        wide codewords = {0};
+        wide sizes = {0};
         wide signs = {0};
         for (unsigned l = 0; l < 4; l++) {
-            codewords[l] = qn_grid_iq2_s[b->qs[4 * g + l] | ((unsigned)b->qh[g] >> (2 * l) & 3U) << 8];
+            sizes[l] = qn_octets_iq2_s[b->qs[4 * g + l] | ((unsigned)b->qh[g] >> (2 * l) & 3U) << 8];
             signs[l] = b->signs[4 * g + l];
         }
-        put_wide(f->codes + 32 * g, iq2_bytes(codewords, signs));
+        put_wide(f->codes + 32 * g, offset_bytes(sizes, signs, 43));
     }
     for (unsigned g = 0; g < 16; g++) {
         f->scale[g] = (int16_t)(2U * flat_nibble(b->scales, g) + 1U);
@@ -387,17 +368,14 @@ static void flat_iq3_xxs(const unsigned char *src, flat_k *f) {
     const qn_block_iq3_xxs *b = (const qn_block_iq3_xxs *)(const void *)src;
     for (unsigned g = 0; g < 8; g++) {
         const uint32_t word = flat_u32(b->signs + 4 * g);
-        wide codewords = {0};
+        wide sizes = {0};
         wide signs = {0};
         for (unsigned l = 0; l < 4; l++) {
             const uint8_t *qs = b->qs + 8 * g + 2 * l;
-            codewords[l] = qn_grid_iq3_xxs[qs[0]] | (uint64_t)qn_grid_iq3_xxs[qs[1]] << 32;
+            sizes[l] = qn_quads_iq3_xxs[qs[0]] | (uint64_t)qn_quads_iq3_xxs[qs[1]] << 32;
             signs[l] = qn_sign_mask(word >> (7 * l) & 127U);
         }
-        /* Level l is 8l + 4, the last one 62. */
-        const wide level = wide_quads(codewords);
-        const wide size = (level << 3) + BYTES(4) + ((level & level >> 1 & level >> 2 & BYTES(1)) << 1);
-        put_wide(f->codes + 32 * g, offset_bytes(size, signs, 62));
+        put_wide(f->codes + 32 * g, offset_bytes(sizes, signs, 62));
         f->scale[2 * g] = f->scale[2 * g + 1] = (int16_t)(2U * (word >> 28) + 1U);
     }
     put_offset(f, flat_half(b->d) * 0.25F, 62);
@@ -406,24 +384,24 @@ static void flat_iq3_xxs(const unsigned char *src, flat_k *f) {
 static void flat_iq3_s(const unsigned char *src, flat_k *f) {
     const qn_block_iq3_s *b = (const qn_block_iq3_s *)(const void *)src;
     for (unsigned g = 0; g < 8; g++) {
-        wide codewords = {0};
+        wide sizes = {0};
         wide signs = {0};
         for (unsigned l = 0; l < 4; l++) {
             const uint8_t *qs = b->qs + 8 * g + 2 * l;
             const unsigned high = (unsigned)b->qh[g] >> (2 * l);
-            codewords[l] = qn_grid_iq3_s[qs[0] | (high & 1U) << 8] |
-                (uint64_t)qn_grid_iq3_s[qs[1] | (high & 2U) << 7] << 32;
+            sizes[l] = qn_quads_iq3_s[qs[0] | (high & 1U) << 8] |
+                (uint64_t)qn_quads_iq3_s[qs[1] | (high & 2U) << 7] << 32;
             signs[l] = b->signs[4 * g + l];
         }
-        put_wide(f->codes + 32 * g, offset_bytes((wide_quads(codewords) << 1) + BYTES(1), signs, 15));
+        put_wide(f->codes + 32 * g, offset_bytes(sizes, signs, 15));
         f->scale[2 * g] = f->scale[2 * g + 1] = (int16_t)(2U * flat_nibble(b->scales, g) + 1U);
     }
     put_offset(f, flat_half(b->d), 15);
 }
 
 /* Eighths: 8 (level - 1) + 1 or - 1, above -9. */
-static inline uint64_t iq1_bytes(uint16_t codeword, bool is_down) {
-    return (octet_bytes(codeword) << 3) + (is_down ? 0 : BYTES(2));
+static inline uint64_t iq1_bytes(unsigned index, bool is_down) {
+    return qn_octets_iq1_s[index] + (is_down ? 0 : BYTES(2));
 }
 
 static void flat_iq1_s(const unsigned char *src, flat_k *f) {
@@ -431,7 +409,7 @@ static void flat_iq1_s(const unsigned char *src, flat_k *f) {
     for (unsigned i = 0; i < 32; i++) {
         const unsigned word = flat_u16(b->qh + 2 * (i / 4));
         const unsigned index = b->qs[i] | (word >> (3 * (i % 4)) & 7U) << 8;
-        put_word(f->codes + 8 * i, iq1_bytes(qn_grid_iq1_s[index], (word & 0x8000U) != 0));
+        put_word(f->codes + 8 * i, iq1_bytes(index, (word & 0x8000U) != 0));
         f->scale[i / 2] = (int16_t)(2U * (word >> 12 & 7U) + 1U);
     }
     put_offset(f, flat_half(b->d) * 0.125F, 9);
@@ -446,7 +424,7 @@ static void flat_iq1_m(const unsigned char *src, flat_k *f) {
     for (unsigned i = 0; i < 32; i++) {
         const unsigned nibble = flat_nibble(b->qh, i);
         const unsigned code = flat_u16(b->scales + 2 * (i / 8)) >> (3 * (i / 2 % 4)) & 7U;
-        put_word(f->codes + 8 * i, iq1_bytes(qn_grid_iq1_s[b->qs[i] | (nibble & 7U) << 8], (nibble & 8U) != 0));
+        put_word(f->codes + 8 * i, iq1_bytes(b->qs[i] | (nibble & 7U) << 8, (nibble & 8U) != 0));
         f->scale[i / 2] = (int16_t)(2U * code + 1U);
     }
     put_offset(f, half_to_f32((uint16_t)bits) * 0.125F, 9);

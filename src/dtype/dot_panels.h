@@ -17,9 +17,10 @@
 
 enum {
     PANEL_ROWS = 16,
-    PANEL_BLOCKS = 4,     /* blocks of 256 columns in a run */
-    PANEL_LEAST = 6,      /* vectors from which a panel is worth its making */
-    PANEL_LEAST_GRIDS = 3 /* of types whose codes are looked up, which costs more for each vector */
+    PANEL_BLOCKS = 4,       /* blocks of 256 columns in a run */
+    PANEL_LEAST = 6,        /* vectors from which a panel is worth its making */
+    PANEL_LEAST_OCTETS = 4, /* of types whose codes are looked up by eights, which costs more for each vector */
+    PANEL_LEAST_QUADS = 3   /* and by fours */
 };
 
 /* 256 columns of 16 rows. */

@@ -195,8 +195,29 @@ DOT_INLINE __m128 four_halves(const unsigned char *const rows[DOT_ROWS], uint64_
 
 typedef __m128 four_scales_fn(const unsigned char *const rows[DOT_ROWS], uint64_t byte);
 
+/* The blocks of four rows that begin byte bytes into them. */
+typedef void quick_four_fn(const unsigned char *const rows[DOT_ROWS], uint64_t byte, const int8_t *x, __m256i x_sums,
+                           __m256i codes[DOT_ROWS], __m256i minima[DOT_ROWS]);
+
+DOT_INLINE void quick_each(quick_k_fn *quick, const unsigned char *const rows[DOT_ROWS], uint64_t byte, const int8_t *x,
+                           __m256i x_sums, __m256i codes[DOT_ROWS], __m256i minima[DOT_ROWS]) {
+#pragma GCC unroll 4
+    for (unsigned i = 0; i < DOT_ROWS; i++) {
+        const quick_sums s = quick(rows[i] + byte, x, x_sums);
+        codes[i] = s.codes;
+        minima[i] = s.minima;
+        FINISH(codes[i]);
+    }
+}
+
+#define DEFINE_QUICK_FOUR(type)                                                                            \
+    DOT_INLINE void four_##type(const unsigned char *const rows[DOT_ROWS], uint64_t byte, const int8_t *x, \
+                                __m256i x_sums, __m256i codes[DOT_ROWS], __m256i minima[DOT_ROWS]) {       \
+        quick_each(quick_##type, rows, byte, x, x_sums, codes, minima);                                    \
+    }
+
 /* All rows times one vector; scales, times factor, lie d_at and dmin_at bytes into a block. */
-DOT_INLINE void quick_rows_k(const qn_dot_task *task, quick_k_fn *quick, code_size size, uint64_t block_bytes,
+DOT_INLINE void quick_rows_k(const qn_dot_task *task, quick_four_fn *four, code_size size, uint64_t block_bytes,
                              four_scales_fn *four_scales, float factor, uint64_t d_at, uint64_t dmin_at) {
     const int8_t *x = (const int8_t *)task->vectors;
     const float *x_d = (const float *)(const void *)(task->vectors + task->planes.d);
@@ -211,12 +232,8 @@ DOT_INLINE void quick_rows_k(const qn_dot_task *task, quick_k_fn *quick, code_si
             const __m256i sums = load_256(x_sums + 16 * b);
             __m256i codes[DOT_ROWS];
             __m256i minima[DOT_ROWS];
-#pragma GCC unroll 4
+            four(rows, b * block_bytes, x + b * DOT_BLOCK, sums, codes, minima);
             for (unsigned i = 0; i < DOT_ROWS; i++) {
-                const quick_sums s = quick(rows[i] + b * block_bytes, x + b * DOT_BLOCK, sums);
-                codes[i] = s.codes;
-                minima[i] = s.minima;
-                FINISH(codes[i]);
                 prefetch_next(rows[i] + b * block_bytes, next, block_bytes);
             }
             const __m128 factors = _mm_set1_ps(factor);
@@ -390,9 +407,10 @@ static void one_by_one(const qn_dot_task *task, qn_dot_fn *one) {
     }
 }
 
-#define DEFINE_QUICK_K(type, size, d_at, dmin_at)                                                          \
-    static void quick_rows_##type(const qn_dot_task *task) {                                               \
-        quick_rows_k(task, quick_##type, size, sizeof(qn_block_##type), four_halves, 1.0F, d_at, dmin_at); \
+#define DEFINE_QUICK_K(type, size, d_at, dmin_at)                                                         \
+    DEFINE_QUICK_FOUR(type)                                                                               \
+    static void quick_rows_##type(const qn_dot_task *task) {                                              \
+        quick_rows_k(task, four_##type, size, sizeof(qn_block_##type), four_halves, 1.0F, d_at, dmin_at); \
     }
 
 #define DEFINE_QUICK_32(type, heads, size, offset)                                       \

@@ -16,7 +16,16 @@ extern const uint16_t qn_grid_iq2_s[1024];  /**< octets, the same levels */
 extern const uint16_t qn_grid_iq1_s[2048];  /**< octets; levels 0..2 stand for -1, 0, 1; IQ1_S and IQ1_M */
 extern const uint16_t qn_grid_iq3_xxs[256]; /**< quads; levels 0..7 stand for 4, 12, 20, 28, 36, 44, 52, 62 */
 extern const uint16_t qn_grid_iq3_s[512];   /**< quads; level l stands for 2l + 1 */
-extern const int8_t qn_levels_iq4[16];      /**< levels of IQ4_NL and IQ4_XS */
+
+/* The same codewords as what they stand for, element t in byte t. */
+extern const uint64_t qn_octets_iq2_xxs[256]; /**< 8, 25, 43 */
+extern const uint64_t qn_octets_iq2_xs[512];  /**< 8, 25, 43 */
+extern const uint64_t qn_octets_iq2_s[1024];  /**< 8, 25, 43 */
+extern const uint64_t qn_octets_iq1_s[2048];  /**< eighths above -8: 0, 8, 16 */
+extern const uint32_t qn_quads_iq3_xxs[256];  /**< 4, 12, 20, 28, 36, 44, 52, 62 */
+extern const uint32_t qn_quads_iq3_s[512];    /**< 1, 3, 5, 7, 9, 11, 13, 15 */
+
+extern const int8_t qn_levels_iq4[16]; /**< levels of IQ4_NL and IQ4_XS */
 
 /** Level t of an octet's codeword, 0..2. */
 static inline unsigned qn_octet_level(uint16_t codeword, unsigned t) {

@@ -394,8 +394,8 @@ LANE_FN void write_iq3_s(const lane_batch *batch, const quad_type *type, const q
 
 /* ---- Types and efforts ---- */
 
-static const uint16_t iq3_xxs_codewords[] = {QN_CODEWORDS_IQ3_XXS};
-static const uint16_t iq3_s_codewords[] = {QN_CODEWORDS_IQ3_S};
+static const uint16_t iq3_xxs_codewords[] = {QN_CODEWORDS_IQ3_XXS(QN_CODEWORD)};
+static const uint16_t iq3_s_codewords[] = {QN_CODEWORDS_IQ3_S(QN_CODEWORD)};
 
 #define IQ3_XXS_GRID \
     { iq3_xxs_codewords, 256, 15.5F }
