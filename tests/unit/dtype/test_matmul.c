@@ -10,7 +10,7 @@
 
 #include <math.h>
 
-enum { MAX_ROWS = 37, MAX_VECTORS = 9, MAX_COLS = 1280 };
+enum { MAX_ROWS = 203, MAX_VECTORS = 9, MAX_COLS = 1280 };
 
 /* One shape's operands and results. */
 typedef struct problem {
@@ -224,8 +224,11 @@ static void test_shapes(void **state) {
             check_shape((qn_dtype)id, n_vectors + 1, block == 1 ? 61 * n_vectors : block * (n_vectors % 4 + 1),
                         n_vectors);
         }
-        check_shape((qn_dtype)id, MAX_ROWS, 1280, 7);
+        check_shape((qn_dtype)id, 37, 1280, 7);
     }
+    /* More rows than a few vectors meet one after the other: three parts, and two. */
+    check_shape(QN_Q8_0, MAX_ROWS, 1280, 5);
+    check_shape(QN_Q4_K, MAX_ROWS, 1280, 2);
 }
 
 /* What is no number, or infinite, is not lost on the way: its vector's products are no numbers, the others' are. */
