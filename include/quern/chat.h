@@ -148,7 +148,8 @@ void qn_chat_stop(qn_chat *chat);
  * Sets what the answers from now on follow, in place of what was set before.
  * @param grammar     GBNF; NULL
  * @param json_schema the same as a JSON schema; NULL. Where both are NULL answers are free
- * @return QN_OK; as qn_chat_open(): QN_E_USAGE (both), QN_E_FORMAT, QN_E_UNSUPPORTED, and nothing has changed
+ * @return QN_OK; as qn_chat_open(): QN_E_USAGE (both), QN_E_FORMAT, QN_E_UNSUPPORTED; QN_E_RANGE (a grammar of too many
+ *         ways to begin); and nothing has changed
  */
 QN_NODISCARD qn_status qn_chat_follow(qn_chat *chat, const char *grammar, const char *json_schema, qn_error *err);
 

@@ -92,6 +92,18 @@ static qn_status read_sampling(const run_settings *s, qn_chat_sampling *out, qn_
     return QN_OK;
 }
 
+/* A grammar or schema. What lies behind a zero byte would be left out, and nobody told. */
+static qn_status read_rules_file(const char *path, char **text, qn_error *err) {
+    size_t n = 0;
+    QN_TRY(qn_read_text(path, MAX_RULES_BYTES, text, &n, err));
+    if (memchr(*text, 0, n) == NULL) {
+        return QN_OK;
+    }
+    free(*text);
+    *text = NULL;
+    return qn_fail(err, QN_E_FORMAT, "%s: holds a zero byte: a text file is expected", path);
+}
+
 /* A text, or the file that has it; not both. @param owned out: to be freed */
 static qn_status read_rules(const char *text, const char *file, const char *name, const char **out, char **owned,
                             qn_error *err) {
@@ -102,7 +114,7 @@ static qn_status read_rules(const char *text, const char *file, const char *name
     if (text != NULL) {
         return qn_fail(err, QN_E_USAGE, "--%s and --%s-file: one of them", name, name);
     }
-    QN_TRY(qn_read_text(file, MAX_RULES_BYTES, owned, NULL, err));
+    QN_TRY(read_rules_file(file, owned, err));
     *out = *owned;
     return QN_OK;
 }
@@ -282,13 +294,21 @@ static const char commands_help[] = "  /clear          forget the conversation\n
                                     "  \"\"\"             begins and ends a message of several lines\n"
                                     "  Ctrl-C          stops the answer, drops a line\n";
 
-/* @param file "off": answers are free */
-static qn_status change_rules(talk *t, const char *file, qn_error *err) {
+/* @param name of a file, as completion leaves it: with a blank behind it; "off": answers are free */
+static qn_status change_rules(talk *t, const char *name, qn_error *err) {
+    size_t n = strlen(name);
     char *text = NULL;
+    while (n > 0 && name[n - 1] == ' ') {
+        n--;
+    }
+    const char *file = qn_arena_copy(t->arena, name, n);
+    if (file == NULL) {
+        return qn_fail_nomem(err, name, n);
+    }
     if (strcmp(file, "off") == 0) {
         return qn_chat_follow(t->chat, NULL, NULL, err);
     }
-    QN_TRY(qn_read_text(file, MAX_RULES_BYTES, &text, NULL, err));
+    QN_TRY(read_rules_file(file, &text, err));
     const bool is_schema = qn_ends_with(file, ".json");
     const qn_status status = qn_chat_follow(t->chat, is_schema ? NULL : text, is_schema ? text : NULL, err);
     free(text);

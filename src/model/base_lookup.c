@@ -211,9 +211,10 @@ qn_status qn_find_base(qn_arena *arena, const char *name, const char *near_dir, 
                        qn_error *err) {
     lookup l = {.arena = arena};
     if (name == NULL || name[0] == '\0') {
-        return qn_fail(err, QN_E_NOT_FOUND,
-                       "%s: the adapter does not name its base model (base_model_name_or_path)\n%s",
-                       near_dir == NULL ? "adapter_config.json" : near_dir, remedy);
+        return near_dir == NULL
+            ? qn_fail(err, QN_E_NOT_FOUND, "the model's name is empty\n%s", remedy)
+            : qn_fail(err, QN_E_NOT_FOUND, "%s: the adapter does not name its base model (base_model_name_or_path)\n%s",
+                      near_dir, remedy);
     }
     try_folder(&l, qn_arena_string(arena, name));
     if (near_dir != NULL) {

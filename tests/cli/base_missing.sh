@@ -9,6 +9,7 @@ says() {
     echo "exit ${PIPESTATUS[0]}"
 }
 says pack nowhere
+says pack ""
 says run nowhere -p hi
 says perplexity nowhere --text "$TEXT"
 says pack run/checkpoint-400

@@ -42,6 +42,8 @@ try --grammar 'root ::= "☃ " x'
 try --grammar 'root ::= "a"' -j '{}'
 try --grammar 'root ::= "a"' --grammar-file digits.gbnf
 try --grammar-file nowhere.gbnf
+printf 'root ::= "a"\0 | "b"\n' >zero.gbnf
+try --grammar-file zero.gbnf
 try -j '{"type": "integer", "multipleOf": 3}'
 try -j '{"$ref": "#"}'
 try --temp 0 --grammar 'root ::= "a" root "x" | "a" root "y"'

@@ -54,7 +54,7 @@ talk -- "${run[@]}" --json
 echo "# grammars from answer to answer"
 echo 'root ::= "grain"' >grain.gbnf
 echo '{"const": 7}' >seven.json
-talk '>>> ' '/grammar grain.gbnf\n' '>>> ' 'What?\n' '>>> ' '/grammar seven.json\n' '>>> ' 'What?\n' '>>> ' '/grammar nowhere\n' \
+talk '>>> ' '/grammar grain.gbnf\n' '>>> ' 'What?\n' '>>> ' '/grammar seven.json \n' '>>> ' 'What?\n' '>>> ' '/grammar nowhere\n' \
     '>>> ' '/grammar off\n' '>>> ' 'What is a quern?\n' '>>> ' '/bye\n' -- "${run[@]}"
 echo "# Ctrl-C drops a line also after Ctrl-Z and fg"
 printf '%s ' "${run[@]}" >m.sh

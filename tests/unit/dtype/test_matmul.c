@@ -10,7 +10,7 @@
 
 #include <math.h>
 
-enum { MAX_ROWS = 37, MAX_VECTORS = 9, MAX_COLS = 1280 };
+enum { MAX_ROWS = 203, MAX_VECTORS = 9, MAX_COLS = 1280 };
 
 /* One shape's operands and results. */
 typedef struct problem {
@@ -19,6 +19,7 @@ typedef struct problem {
     uint64_t n_cols;
     uint64_t n_vectors;
     uint64_t row_bytes;
+    float extreme;          /* weights and activations are this or its opposite; 0: random */
     float *w;               /* decoded weights */
     float *x;               /* rows MAX_COLS + 3 apart */
     unsigned char *weights; /* at an odd address inside */
@@ -42,6 +43,16 @@ static float random_value(uint32_t *state) {
     return sum;
 }
 
+/* Nearly all alike, so that codes are as large as they can be, and sums of their products too. */
+static void fill_extremes(problem *p) {
+    for (uint64_t i = 0; i < p->n_rows * p->n_cols; i++) {
+        p->w[i] = i % 256 == 7 ? -p->extreme : p->extreme;
+    }
+    for (uint64_t i = 0; i < MAX_VECTORS * X_STRIDE; i++) {
+        p->x[i] = (i % X_STRIDE % 256 == 3) == (i / X_STRIDE % 2 == 0) ? -1.0F : 1.0F;
+    }
+}
+
 static void make_problem(problem *p, uint32_t seed) {
     const qn_dtype_info *info = qn_dtype_get((uint32_t)p->type);
     uint32_t state = seed;
@@ -62,6 +73,9 @@ static void make_problem(problem *p, uint32_t seed) {
     }
     for (size_t i = 0; i < MAX_VECTORS * X_STRIDE; i++) {
         p->x[i] = random_value(&state) + 0.1F;
+    }
+    if (p->extreme != 0.0F) {
+        fill_extremes(p);
     }
     if (info->has_encoder) {
         float importance[MAX_COLS];
@@ -191,8 +205,8 @@ static void check_splits(const problem *p, int level) {
     }
 }
 
-static void check_shape(qn_dtype type, uint64_t n_rows, uint64_t n_cols, uint64_t n_vectors) {
-    problem p = {.type = type, .n_rows = n_rows, .n_cols = n_cols, .n_vectors = n_vectors};
+static void check_shape(qn_dtype type, uint64_t n_rows, uint64_t n_cols, uint64_t n_vectors, float extreme) {
+    problem p = {.type = type, .n_rows = n_rows, .n_cols = n_cols, .n_vectors = n_vectors, .extreme = extreme};
     make_problem(&p, (uint32_t)(n_cols * 31 + n_rows * 7 + n_vectors));
     for (int level = 0; level <= top_level(); level++) {
         for (size_t i = 0; i < MAX_VECTORS * FOUND_STRIDE; i++) {
@@ -222,9 +236,23 @@ static void test_shapes(void **state) {
         const uint64_t block = qn_dtype_get(id)->block_len;
         for (uint64_t n_vectors = 1; n_vectors <= MAX_VECTORS; n_vectors++) {
             check_shape((qn_dtype)id, n_vectors + 1, block == 1 ? 61 * n_vectors : block * (n_vectors % 4 + 1),
-                        n_vectors);
+                        n_vectors, 0.0F);
         }
-        check_shape((qn_dtype)id, MAX_ROWS, 1280, 7);
+        check_shape((qn_dtype)id, 37, 1280, 7, 0.0F);
+    }
+    /* More rows than a few vectors meet one after the other: three parts, and two. */
+    check_shape(QN_Q8_0, MAX_ROWS, 1280, 5, 0.0F);
+    check_shape(QN_Q4_K, MAX_ROWS, 1280, 2, 0.0F);
+}
+
+/* Products of codes are added in 16 bits for as long as the size of the codes allows, and no longer. */
+static void test_extremes(void **state) {
+    (void)state;
+    for (uint32_t id = 0; id < QN_DTYPE_LIMIT; id++) {
+        for (uint64_t n_vectors = 1; qn_matmul_has((qn_dtype)id) && n_vectors <= MAX_VECTORS; n_vectors += 4) {
+            check_shape((qn_dtype)id, 17, 512, n_vectors, 1.0F);
+            check_shape((qn_dtype)id, 17, 512, n_vectors, -1.0F);
+        }
     }
 }
 
@@ -364,6 +392,7 @@ int main(void) {
         cmocka_unit_test(test_golden_activations),
         cmocka_unit_test(test_golden_products),
         cmocka_unit_test(test_shapes),
+        cmocka_unit_test(test_extremes),
         cmocka_unit_test(test_broken_activations),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -119,6 +119,39 @@ static void expect_answer(qn_chat *chat, const char *wanted) {
     qn_buffer_clear(&answer);
 }
 
+/* A grammar of more ways to begin than are followed at once; it is well formed. */
+static char *ambiguous_grammar(void) {
+    qn_buffer text = {0};
+    qn_buffer_text(&text, "root ::= \"a\"");
+    for (int i = 0; i < 5000; i++) {
+        qn_buffer_printf(&text, " | \"a%d\"", i);
+    }
+    char *grammar = qn_buffer_take_text(&text);
+    assert_non_null(grammar);
+    return grammar;
+}
+
+/* What cannot be followed leaves what there was: no grammar, one, and one in the middle of an answer. */
+static void test_refused_grammars(void **state) {
+    chat_case c;
+    qn_chat_stats stats;
+    qn_error err;
+    char *ambiguous = ambiguous_grammar();
+    (void)state;
+    begin_chat(&c, NULL, NULL);
+    assert_status(&err, qn_chat_follow(c.chat, ambiguous, NULL, &err), QN_E_RANGE);
+    assert_ok(&err, qn_chat_complete(c.chat, prompt, NULL, NULL, &stats, &err));
+    assert_int_equal(stats.n_answer, 8);
+    assert_ok(&err, qn_chat_follow(c.chat, "root ::= \"y\"*", NULL, &err));
+    assert_ok(&err, qn_chat_complete(c.chat, prompt, NULL, NULL, &stats, &err));
+    assert_status(&err, qn_chat_follow(c.chat, ambiguous, NULL, &err), QN_E_RANGE);
+    assert_ok(&err, qn_chat_follow(c.chat, "root ::= \"yes\"", NULL, &err));
+    assert_status(&err, qn_chat_follow(c.chat, ambiguous, NULL, &err), QN_E_RANGE);
+    expect_answer(c.chat, "yes");
+    end_chat(&c);
+    free(ambiguous);
+}
+
 /* Grammars and schemas from answer to answer; one that is refused leaves what there was. */
 static void test_grammars(void **state) {
     chat_case c;
@@ -150,6 +183,7 @@ int main(void) {
         cmocka_unit_test(test_prompts),
         cmocka_unit_test(test_stop),
         cmocka_unit_test(test_grammars),
+        cmocka_unit_test(test_refused_grammars),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
