@@ -147,19 +147,13 @@ DOT_INLINE __m256i add_products(code_size size, __m256i sum, bool is_first, __m2
     return is_first ? pairs : _mm256_add_epi16(sum, pairs);
 }
 
-/* factor has each scale twice, in 16 bits; ones where products are not scaled. */
-DOT_INLINE __m256i add_scaled(__m256i sum, __m256i products, __m256i factor, bool is_scaled) {
-    (void)is_scaled;
-    return _mm256_add_epi32(sum, _mm256_madd_epi16(products, factor));
-}
-
 /*
- * Adds n_quads quads to sums, times factor[half]. The loops have constant bounds and are unrolled; sums live in
- * registers.
+ * Adds n_quads quads to sums, times factor[half], which has each scale twice, in 16 bits; ones where products are not
+ * scaled. The loops have constant bounds and are unrolled; sums live in registers.
  */
 DOT_INLINE void add_quads(code_size size, unsigned n, unsigned n_quads, const uint32_t (*codes)[PANEL_ROWS],
                           const unsigned char *const x[PANEL_VECTORS], size_t offset, const __m256i factor[2],
-                          bool is_scaled, __m256i sums[PANEL_VECTORS][2]) {
+                          __m256i sums[PANEL_VECTORS][2]) {
     __m256i products[PANEL_VECTORS][2];
 #pragma GCC unroll 8
     for (unsigned q = 0; q < n_quads; q++) {
@@ -167,9 +161,7 @@ DOT_INLINE void add_quads(code_size size, unsigned n, unsigned n_quads, const ui
         const __m256i high = load_256(codes[q] + 8);
 #pragma GCC unroll 3
         for (unsigned v = 0; v < n; v++) {
-            int32_t four;
-            memcpy(&four, x[v] + offset + (size_t)4 * q, sizeof four);
-            const __m256i values = _mm256_set1_epi32(four);
+            const __m256i values = _mm256_set1_epi32((int)flat_u32(x[v] + offset + (size_t)4 * q));
             products[v][0] = add_products(size, products[v][0], q == 0, low, values);
             products[v][1] = add_products(size, products[v][1], q == 0, high, values);
             if (n_quads > 1) {
@@ -180,8 +172,8 @@ DOT_INLINE void add_quads(code_size size, unsigned n, unsigned n_quads, const ui
     }
 #pragma GCC unroll 3
     for (unsigned v = 0; v < n; v++) {
-        sums[v][0] = add_scaled(sums[v][0], products[v][0], factor[0], is_scaled);
-        sums[v][1] = add_scaled(sums[v][1], products[v][1], factor[1], is_scaled);
+        sums[v][0] = add_words(sums[v][0], products[v][0], factor[0]);
+        sums[v][1] = add_words(sums[v][1], products[v][1], factor[1]);
         FINISH(sums[v][0]);
         FINISH(sums[v][1]);
     }
@@ -192,9 +184,8 @@ DOT_INLINE __m256i minimum_lanes(const panel_k *p, unsigned half, const unsigned
     __m256i sum = _mm256_setzero_si256();
 #pragma GCC unroll 8
     for (unsigned i = 0; i < 8; i++) {
-        int32_t two;
-        memcpy(&two, x_sums + (size_t)4 * i, sizeof two);
-        sum = _mm256_add_epi32(sum, _mm256_madd_epi16(load_256(p->minimum[i] + 8 * half), _mm256_set1_epi32(two)));
+        const __m256i two = _mm256_set1_epi32((int)flat_u32(x_sums + (size_t)4 * i));
+        sum = add_words(sum, load_256(p->minimum[i] + 8 * half), two);
     }
     return sum;
 }
@@ -212,7 +203,7 @@ DOT_INLINE void add_block_k(code_size size, unsigned n, const panel_k *p, const 
         const __m256i factor[2] = {load_256(p->scale[i / 4]), load_256(p->scale[i / 4] + 8)};
 #pragma GCC unroll 4
         for (unsigned q = i; q < i + n_quads; q += step) {
-            add_quads(size, n, step, p->codes + q, x, block * DOT_BLOCK + 4 * q, factor, true, sums);
+            add_quads(size, n, step, p->codes + q, x, block * DOT_BLOCK + 4 * q, factor, sums);
         }
     }
     for (unsigned v = 0; v < n; v++) {
@@ -241,7 +232,7 @@ DOT_INLINE void add_block_32(code_size size, unsigned n, const panel_32 *p, unsi
         }
 #pragma GCC unroll 8
         for (unsigned q = 0; q < 8; q += step) {
-            add_quads(size, n, step, p->codes + 8 * g + q, x, block * DOT_BLOCK + 32 * g + 4 * q, ones, false, sums);
+            add_quads(size, n, step, p->codes + 8 * g + q, x, block * DOT_BLOCK + 32 * g + 4 * q, ones, sums);
         }
 #pragma GCC unroll 3
         for (unsigned v = 0; v < n; v++) {

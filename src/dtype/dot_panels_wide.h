@@ -52,9 +52,7 @@ DOT_INLINE __m512i add_wide_words(__m512i sum, __m512i a, __m512i b) {
 
 /* Four bytes of a vector in all lanes. */
 DOT_INLINE __m512i broadcast_quad(const unsigned char *x) {
-    int32_t four;
-    memcpy(&four, x, sizeof four);
-    return _mm512_set1_epi32(four);
+    return _mm512_set1_epi32((int)flat_u32(x));
 }
 
 /* Adds n_quads quads to sums, times factor. The loops have constant bounds and are unrolled; sums live in registers. */

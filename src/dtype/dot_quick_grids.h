@@ -13,12 +13,6 @@
 
 #if defined(__AVX2__)
 
-#if defined(__GNUC__)
-#define DOT_APART static __attribute__((noinline)) /* long: one copy serves four rows */
-#else
-#define DOT_APART static
-#endif
-
 /* Sixteen scales, their minima for codes above offset, and the sums to which products are added. */
 typedef struct grid_block {
     __m256i scales[2]; /* of each half of the block, in both halves of a register */
